@@ -1,0 +1,161 @@
+//! The reference decision: what `bpf/src/bpf/decide.h` must answer, question for question.
+//!
+//! It is deliberately the plainest possible statement of D5 and D6. The kernel's `decide()` is
+//! compiled for the host and compared with it over the whole small world (`bpf/tests`).
+
+use crate::hook::ObjectKind;
+use crate::image::{Image, Pair, ZoneId, ZoneRow};
+
+/// Everything a decision may depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// What kind of object is touched.
+    pub kind: ObjectKind,
+    /// The caller's zone ([`ZoneId::HOST`]: unzoned).
+    pub subject: ZoneId,
+    /// The caller's zone row; a zone without one is judged as the strictest.
+    pub row: ZoneRow,
+    /// The object's zone. [`ZoneId::HOST`] means unclaimed for files, a host task or socket else.
+    pub object: ZoneId,
+    /// Whether the pair of the two zones is allowed.
+    pub pair: bool,
+}
+
+/// The answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Answer {
+    /// The operation goes on.
+    Allow,
+    /// It goes on, and is reported: the subject's zone is audited.
+    WouldDeny,
+    /// It fails with EPERM.
+    Deny,
+}
+
+/// Answers one question.
+pub fn decide(question: &Question) -> Answer {
+    let Question {
+        kind,
+        subject,
+        row,
+        object,
+        pair,
+    } = *question;
+    if subject == ZoneId::HOST || row.privileged {
+        return Answer::Allow;
+    }
+    let refused = match object {
+        // Nothing may reach what is changing zone, nor what the kernel could not identify (I3, I9).
+        ZoneId::LIMBO | ZoneId::UNKNOWN => true,
+        ZoneId::HOST if kind == ObjectKind::File => false,
+        _ => object != subject && !pair,
+    };
+    match (refused, row.audit) {
+        (false, _) => Answer::Allow,
+        (true, true) => Answer::WouldDeny,
+        (true, false) => Answer::Deny,
+    }
+}
+
+/// Answers for a subject and an object of an [`Image`], as the kernel would with those maps.
+pub fn decide_in(image: &Image, kind: ObjectKind, subject: ZoneId, object: ZoneId) -> Answer {
+    decide(&Question {
+        kind,
+        subject,
+        row: image.zones.get(&subject).copied().unwrap_or_default(),
+        object,
+        pair: image.pairs.contains(&Pair::new(subject, object)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEB: ZoneId = ZoneId(1);
+    const DB: ZoneId = ZoneId(2);
+
+    fn ask(kind: ObjectKind, subject: ZoneId, object: ZoneId) -> Question {
+        Question {
+            kind,
+            subject,
+            row: ZoneRow::default(),
+            object,
+            pair: false,
+        }
+    }
+
+    #[test]
+    fn another_zone_is_refused_and_the_own_zone_is_not() {
+        for kind in [ObjectKind::File, ObjectKind::Task, ObjectKind::Socket] {
+            assert_eq!(decide(&ask(kind, WEB, DB)), Answer::Deny);
+            assert_eq!(decide(&ask(kind, WEB, WEB)), Answer::Allow);
+            assert_eq!(
+                decide(&Question {
+                    pair: true,
+                    ..ask(kind, WEB, DB)
+                }),
+                Answer::Allow
+            );
+        }
+    }
+
+    #[test]
+    fn the_host_is_free_as_a_caller_and_closed_as_an_object_but_for_unclaimed_files() {
+        assert_eq!(
+            decide(&ask(ObjectKind::File, ZoneId::HOST, DB)),
+            Answer::Allow
+        );
+        assert_eq!(
+            decide(&ask(ObjectKind::File, WEB, ZoneId::HOST)),
+            Answer::Allow
+        );
+        assert_eq!(
+            decide(&ask(ObjectKind::Task, WEB, ZoneId::HOST)),
+            Answer::Deny
+        );
+        assert_eq!(
+            decide(&ask(ObjectKind::Socket, WEB, ZoneId::HOST)),
+            Answer::Deny
+        );
+    }
+
+    #[test]
+    fn a_privileged_zone_is_unrestricted_and_an_audited_one_is_only_reported() {
+        let question = ask(ObjectKind::Task, WEB, DB);
+        let privileged = ZoneRow {
+            privileged: true,
+            ..ZoneRow::default()
+        };
+        let audit = ZoneRow {
+            audit: true,
+            ..ZoneRow::default()
+        };
+        assert_eq!(
+            decide(&Question {
+                row: privileged,
+                ..question
+            }),
+            Answer::Allow
+        );
+        assert_eq!(
+            decide(&Question {
+                row: audit,
+                ..question
+            }),
+            Answer::WouldDeny
+        );
+    }
+
+    #[test]
+    fn limbo_and_the_unknown_are_refused_even_to_themselves() {
+        for object in [ZoneId::LIMBO, ZoneId::UNKNOWN] {
+            for subject in [WEB, ZoneId::LIMBO, ZoneId::UNKNOWN] {
+                assert_eq!(
+                    decide(&ask(ObjectKind::File, subject, object)),
+                    Answer::Deny
+                );
+            }
+        }
+    }
+}
