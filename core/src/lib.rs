@@ -7,7 +7,10 @@
 //! reference that the kernel's `decide()` is tested against, and [`kernel`] is the seam behind which
 //! the real and the in-memory kernel stand.
 
+pub mod command;
 pub mod decision;
+pub mod entry;
 pub mod hook;
 pub mod image;
 pub mod kernel;
+pub mod name;

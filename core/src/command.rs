@@ -1,0 +1,290 @@
+//! Commands: what clients and the daemon itself ask for, together with the facts that were looked up
+//! for them. A command is complete: folding it needs nothing but the state before it (I2).
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::{CgroupId, Mode, ObjectKey, Scope};
+use crate::name::{Party, ZoneName};
+
+/// What a zone is as a caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ZoneType {
+    /// Confined to its own objects and its allowed pairs.
+    #[default]
+    Standard,
+    /// An unrestricted caller.
+    Privileged,
+    /// Enforced as standard.
+    Isolated,
+}
+
+/// A zone's network mode. Recorded and reported; nothing enforces it yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NetworkMode {
+    /// Loopback only.
+    #[default]
+    Isolated,
+    /// Through a bridge.
+    Bridged,
+    /// The host's.
+    Host,
+}
+
+impl NetworkMode {
+    /// As policies spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            NetworkMode::Isolated => "isolated",
+            NetworkMode::Bridged => "bridged",
+            NetworkMode::Host => "host",
+        }
+    }
+}
+
+/// A zone's policy. Replaced as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Zones it would talk to; a pair opens once both list each other. `host` needs no counterpart.
+    #[serde(default)]
+    pub allowed_zones: Vec<Party>,
+    /// Whether ptrace attach inside the zone is allowed.
+    #[serde(default)]
+    pub allow_ptrace: bool,
+    /// What it is as a caller.
+    #[serde(default)]
+    pub zone_type: ZoneType,
+    /// Its network mode.
+    #[serde(default)]
+    pub network_mode: NetworkMode,
+    /// Where it may connect to (CIDR). Recorded; nothing enforces it yet.
+    #[serde(default)]
+    pub allowed_egress_cidrs: Vec<String>,
+}
+
+/// A path and what it was found to be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimFacts {
+    /// The path as it was asked for.
+    pub asked: String,
+    /// The same path free of symlinks, which is what is resolved again later.
+    pub path: String,
+    /// The object that was found there, as the kernel names it.
+    pub object: ObjectKey,
+    /// Its inode generation.
+    pub generation: u64,
+    /// How far the claim reaches.
+    pub scope: Scope,
+}
+
+/// Identifies one run of the kernel (`/proc/sys/kernel/random/boot_id`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BootId(#[serde(with = "serde_bytes")] pub [u8; 16]);
+
+impl BootId {
+    /// Parses the kernel's UUID text (dashes and surrounding white space are ignored).
+    pub fn parse(text: &str) -> Option<BootId> {
+        let digits: Vec<u8> = text
+            .trim()
+            .bytes()
+            .filter(|b| *b != b'-')
+            .map(|b| {
+                char::from(b)
+                    .to_digit(16)
+                    .and_then(|d| u8::try_from(d).ok())
+            })
+            .collect::<Option<_>>()?;
+        let mut id = [0; 16];
+        if digits.len() != 2 * id.len() {
+            return None;
+        }
+        for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = pair[0] << 4 | pair[1];
+        }
+        Some(BootId(id))
+    }
+}
+
+impl std::fmt::Display for BootId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (position, byte) in self.0.iter().enumerate() {
+            if matches!(position, 4 | 6 | 8 | 10) {
+                f.write_str("-")?;
+            }
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for BootId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BootId({self})")
+    }
+}
+
+/// What became of a claimed path when it was looked up again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reresolved {
+    /// The claim's path.
+    pub path: String,
+    /// The object found there now and its generation, or nothing: the claim is lost until the path
+    /// is there again.
+    pub found: Option<(ObjectKey, u64)>,
+}
+
+/// Where a container runs, as its orchestrator names it. Recorded for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pod {
+    /// The pod's namespace.
+    #[serde(default)]
+    pub namespace: String,
+    /// The pod's name.
+    #[serde(default)]
+    pub name: String,
+    /// The pod's uid.
+    #[serde(default)]
+    pub uid: String,
+}
+
+/// An attachment of a container's cgroup to a zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attach {
+    /// The container.
+    pub container: String,
+    /// The zone it goes into.
+    pub zone: ZoneName,
+    /// Its cgroup.
+    pub cgroup: CgroupId,
+    /// The cgroup's path below the cgroup root, as found when the command came.
+    pub cgroup_path: String,
+    /// Its pod.
+    #[serde(default)]
+    pub pod: Pod,
+    /// Which client manages it.
+    #[serde(default)]
+    pub source: String,
+    /// The client's generation; 0: it keeps none.
+    #[serde(default)]
+    pub generation: u64,
+}
+
+/// A command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Creates a zone, or replaces its policy, or revives a draining one.
+    RegisterZone {
+        /// The zone.
+        zone: ZoneName,
+        /// Its policy; none leaves the old one, or gives a new zone the defaults.
+        #[serde(default)]
+        policy: Option<Policy>,
+        /// The policy's host paths, resolved. They replace the earlier policy's claims.
+        #[serde(default)]
+        claims: Vec<ClaimFacts>,
+    },
+    /// Removes a zone, at once or when its last member goes.
+    RemoveZone {
+        /// The zone.
+        zone: ZoneName,
+        /// Whether to wait for its members.
+        drain: bool,
+    },
+    /// Puts a container's cgroup into a zone.
+    AttachContainer(Attach),
+    /// Takes a container out of its zone.
+    DetachContainer {
+        /// The container.
+        container: String,
+        /// Which client asks.
+        #[serde(default)]
+        source: String,
+        /// The client's generation; 0: unconditionally.
+        #[serde(default)]
+        generation: u64,
+    },
+    /// Opens a pair, both directions at once.
+    AllowComm {
+        /// One side.
+        a: Party,
+        /// The other.
+        b: Party,
+    },
+    /// Closes a pair, both directions at once, until either side allows it again.
+    DenyComm {
+        /// One side.
+        a: Party,
+        /// The other.
+        b: Party,
+    },
+    /// Claims a path for a zone.
+    RegisterHostPath {
+        /// The zone.
+        zone: ZoneName,
+        /// The path and what it is.
+        claim: ClaimFacts,
+    },
+    /// Changes the node's mode (the daemon's own `--mode` included).
+    SetMode {
+        /// The new mode.
+        mode: Mode,
+    },
+    /// The daemon found itself on a new boot: memberships are void, claims were resolved again.
+    Boot {
+        /// What every claimed path is now.
+        #[serde(default)]
+        claims: Vec<Reresolved>,
+    },
+    /// The daemon found that a member's cgroup is gone.
+    CgroupGone {
+        /// The container.
+        container: String,
+        /// The cgroup that no longer exists.
+        cgroup: CgroupId,
+    },
+}
+
+impl Command {
+    /// The command's kind, as `journal inspect` filters and prints it.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Command::RegisterZone { .. } => "register_zone",
+            Command::RemoveZone { .. } => "remove_zone",
+            Command::AttachContainer(_) => "attach_container",
+            Command::DetachContainer { .. } => "detach_container",
+            Command::AllowComm { .. } => "allow_comm",
+            Command::DenyComm { .. } => "deny_comm",
+            Command::RegisterHostPath { .. } => "register_host_path",
+            Command::SetMode { .. } => "set_mode",
+            Command::Boot { .. } => "boot",
+            Command::CgroupGone { .. } => "cgroup_gone",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_boot_id_prints_as_the_kernel_writes_it() {
+        let text = "4f1c5a2e-9b1d-4c3e-8f00-0123456789ab";
+        assert_eq!(
+            BootId::parse(&format!("{text}\n"))
+                .expect("valid")
+                .to_string(),
+            text
+        );
+        for bad in ["", "4f1c", "zz1c5a2e-9b1d-4c3e-8f00-0123456789ab"] {
+            assert_eq!(BootId::parse(bad), None, "{bad:?}");
+        }
+    }
+}
