@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
-/* Denies one cgroup the opening of one inode: the least that proves a kernel enforces BPF LSM here. */
+/* Denies one cgroup the opening of one inode: the least that proves a kernel enforces BPF LSM here.
+ */
 #include "kernel_types.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -9,7 +10,8 @@
 /* A GPL-compatible licence is what the kernel asks of an LSM program. */
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* Set before load, constant afterwards. The device is in the kernel's own encoding (major << 20 | minor). */
+/* Set before load, constant afterwards. The device is in the kernel's own encoding (major << 20 |
+ * minor). */
 const volatile __u64 denied_cgroup = 0;
 const volatile __u64 denied_ino = 0;
 const volatile __u32 denied_dev = 0;

@@ -1,4 +1,5 @@
-/* The few kernel types the harness' own program reads; CO-RE finds the real offsets at load time. */
+/* The few kernel types the harness' own program reads; CO-RE finds the real offsets at load time.
+ */
 #ifndef SYVA_E2E_KERNEL_TYPES_H
 #define SYVA_E2E_KERNEL_TYPES_H
 

@@ -15,6 +15,8 @@ pub struct Suite {
     pub claims: &'static str,
     /// The kernels it is meant for, by the names of [`crate::vm::kernels::ALL`].
     pub kernels: &'static [&'static str],
+    /// The kernels `make test` runs it on.
+    pub gate: &'static [&'static str],
     /// Seconds after which the guest is killed and the suite has failed.
     pub limit: u64,
     /// Seconds it should take; more is a warning.
@@ -30,11 +32,15 @@ pub struct Suite {
 /// Every kernel.
 pub const EVERY: &[&str] = &["5.10", "6.1", "6.12", "latest"];
 
+/// The kernels most suites are run on by `make test`.
+pub const USUAL: &[&str] = &["6.1", "6.12"];
+
 /// Every suite, in the order they run.
 pub const ALL: &[Suite] = &[Suite {
     name: "harness",
     claims: "this kernel enforces a BPF LSM program, for one cgroup and one inode only",
     kernels: EVERY,
+    gate: EVERY,
     limit: 120,
     budget: 30,
     boot: Boot::DEFAULT,

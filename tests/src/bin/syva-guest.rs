@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser;
 use syva_e2e::guest::checks::chain;
-use syva_e2e::guest::{Checks, actor};
+use syva_e2e::guest::{Checks, actor, host};
 use syva_e2e::suites;
 
 /// Runs Syvä's suites from the inside; `vmtest` starts it.
@@ -17,6 +17,8 @@ enum Arguments {
         /// The suite's name.
         suite: String,
     },
+    /// Says whether this kernel can enforce anything, and what it lacks.
+    Able,
     /// Joins a cgroup and does one thing; the exit status is the error number.
     Act {
         /// The cgroup's folder.
@@ -31,6 +33,7 @@ enum Arguments {
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse() {
         Arguments::Run { suite } => run(&suite),
+        Arguments::Able => Ok(able()),
         Arguments::Act {
             cgroup,
             action,
@@ -50,4 +53,16 @@ fn run(name: &str) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn able() -> ExitCode {
+    let lacking = host::lacking();
+    for what in &lacking {
+        eprintln!("syva-guest: this machine cannot enforce zones: {what}");
+    }
+    if lacking.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -22,9 +22,12 @@ enum Arguments {
         /// A suite's name, or `all` for every suite meant for the kernel; may be repeated.
         #[arg(long, default_value = "all")]
         suite: Vec<String>,
-        /// Leaves these suites out.
+    },
+    /// Runs what every change must pass: each suite on the kernels its entry names for it.
+    Gate {
+        /// Asks the mirror for newer kernels now, rather than once a day.
         #[arg(long)]
-        except: Vec<String>,
+        refresh: bool,
     },
     /// Lists the suites.
     List,
@@ -53,11 +56,14 @@ struct Tally {
 fn main() -> anyhow::Result<ExitCode> {
     match Arguments::parse() {
         Arguments::Kernels(which) => fetch(&which),
-        Arguments::Run {
-            which,
-            suite,
-            except,
-        } => run_suites(&which, &suite, &except),
+        Arguments::Run { which, suite } => run_suites(&which, |series| choose(&suite, series)),
+        Arguments::Gate { refresh } => {
+            let which = Which {
+                kernel: vec![String::from("all")],
+                refresh,
+            };
+            run_suites(&which, |series| Ok(gated(series)))
+        }
         Arguments::List => {
             for suite in suites::ALL {
                 println!(
@@ -112,11 +118,13 @@ fn fetch(which: &Which) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run_suites(which: &Which, names: &[String], except: &[String]) -> anyhow::Result<ExitCode> {
+type Chosen = Result<Vec<&'static Suite>, VmError>;
+
+fn run_suites(which: &Which, choose: impl Fn(&Series) -> Chosen) -> anyhow::Result<ExitCode> {
     let (cache, place) = (Cache::from_env()?, Workplace::of_this_program()?);
     let mut tally = Tally::default();
     for series in which.series()? {
-        let chosen = choose(names, except, series)?;
+        let chosen = choose(series)?;
         if chosen.is_empty() {
             continue;
         }
@@ -131,12 +139,15 @@ fn run_suites(which: &Which, names: &[String], except: &[String]) -> anyhow::Res
     Ok(tally.finish())
 }
 
+fn gated(series: &Series) -> Vec<&'static Suite> {
+    suites::ALL
+        .iter()
+        .filter(|suite| suite.gate.contains(&series.name))
+        .collect()
+}
+
 /// The suites to run on a kernel. One asked for by name runs on kernels it is not meant for too.
-fn choose(
-    names: &[String],
-    except: &[String],
-    series: &Series,
-) -> Result<Vec<&'static Suite>, VmError> {
+fn choose(names: &[String], series: &Series) -> Chosen {
     let known = || {
         suites::ALL
             .iter()
@@ -162,7 +173,6 @@ fn choose(
             chosen.push(suites::named(name).ok_or_else(unknown)?);
         }
     }
-    chosen.retain(|suite| !except.iter().any(|name| name == suite.name));
     Ok(chosen)
 }
 

@@ -8,13 +8,8 @@ use std::path::Path;
 use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
 
 use super::actor::{act, make_cgroup};
+use super::deny_open::DenyOpenSkelBuilder;
 use super::{Checks, Failure};
-
-#[allow(unsafe_code, missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
-#[rustfmt::skip]
-mod skel {
-    include!(concat!(env!("OUT_DIR"), "/deny_open.skel.rs"));
-}
 
 /// Denies one file to one cgroup, and tries that file and its twins before, during and after.
 pub fn run(checks: &mut Checks) -> Result<(), Failure> {
@@ -39,7 +34,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     );
 
     let mut storage = MaybeUninit::uninit();
-    let mut open = skel::DenyOpenSkelBuilder::default().open(&mut storage)?;
+    let mut open = DenyOpenSkelBuilder::default().open(&mut storage)?;
     let rodata = open
         .maps
         .rodata_data

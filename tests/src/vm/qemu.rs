@@ -161,7 +161,48 @@ pub fn boot(
     files: &Files<'_>,
     limit: Duration,
 ) -> Result<Ended, VmError> {
-    let stderr = files.console.with_extension("qemu.log");
+    let log = files.console.with_extension("qemu.log");
+    let started = Instant::now();
+    let mut running = spawn(boot, suite, files, &log)?;
+    let status = loop {
+        let status = running
+            .0
+            .try_wait()
+            .map_err(VmError::io("waiting for", files.kernel))?;
+        if status.is_some() || started.elapsed() >= limit {
+            break status;
+        }
+        thread::sleep(Duration::from_millis(50));
+    };
+    let took = started.elapsed();
+    drop(running);
+    if let Some(status) = status.filter(|status| !status.success()) {
+        return Err(VmError::Command {
+            command: String::from("qemu-system-x86_64"),
+            purpose: "boot a guest",
+            status,
+            said: fs::read_to_string(&log)
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
+        });
+    }
+    let console = read_serial(&files.console)?;
+    // Rewritten without carriage returns, for those who will read it.
+    fs::write(&files.console, &console).map_err(VmError::io("writing", &files.console))?;
+    Ok(Ended {
+        console,
+        results: read_serial(&files.results)?,
+        timed_out: status.is_none(),
+        took,
+    })
+}
+
+fn spawn(boot: &Boot, suite: &str, files: &Files<'_>, log: &Path) -> Result<Running, VmError> {
+    for serial in [&files.console, &files.results] {
+        // A guest killed before it opened them must not be judged by an earlier one's output.
+        File::create(serial).map_err(VmError::io("creating", serial))?;
+    }
     let mut command = Command::new("qemu-system-x86_64");
     command
         .args([
@@ -181,51 +222,13 @@ pub fn boot(
         .args(["-serial", &format!("file:{}", files.results.display())])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(File::create(&stderr).map_err(VmError::io("creating", &stderr))?);
-    let started = Instant::now();
+        .stderr(File::create(log).map_err(VmError::io("creating", log))?);
     let child = command.spawn().map_err(|source| VmError::Spawn {
         program: String::from("qemu-system-x86_64"),
         purpose: "boot a guest",
         source,
     })?;
-    let mut running = Running(child);
-    let mut timed_out = false;
-    let status = loop {
-        let status = running
-            .0
-            .try_wait()
-            .map_err(VmError::io("waiting for", files.kernel))?;
-        if status.is_some() {
-            break status;
-        }
-        if started.elapsed() >= limit {
-            timed_out = true;
-            break None;
-        }
-        thread::sleep(Duration::from_millis(50));
-    };
-    let took = started.elapsed();
-    drop(running);
-    if let Some(status) = status.filter(|status| !status.success()) {
-        return Err(VmError::Command {
-            command: String::from("qemu-system-x86_64"),
-            purpose: "boot a guest",
-            status,
-            said: fs::read_to_string(&stderr)
-                .unwrap_or_default()
-                .trim()
-                .to_owned(),
-        });
-    }
-    let console = read_serial(&files.console)?;
-    // Rewritten without carriage returns, for those who will read it.
-    fs::write(&files.console, &console).map_err(VmError::io("writing", &files.console))?;
-    Ok(Ended {
-        console,
-        results: read_serial(&files.results)?,
-        timed_out,
-        took,
-    })
+    Ok(Running(child))
 }
 
 fn read_serial(path: &Path) -> Result<String, VmError> {
