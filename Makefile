@@ -8,7 +8,8 @@ CARGO ?= cargo
 # Passed to every cargo command that builds; .ci/run says --locked.
 CARGO_FLAGS ?=
 
-BIN := $(or $(CARGO_TARGET_DIR),target)/debug
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET)/debug
 C_FILES = $(shell find . -path ./target -prune -o -name '*.[ch]' -print)
 
 .PHONY: help setup build release fmt fmt-check lint unit vm-build vm-test gate demo test clean
@@ -75,7 +76,8 @@ else
 	$(BIN)/vmtest run --kernel 6.1 --suite demo
 endif
 
-test: fmt-check lint unit gate demo
+test:
+	@MAKE='$(MAKE)' scripts/phases.sh $(TARGET)/vm setup fmt-check lint unit gate demo
 
 clean:
 	$(CARGO) clean

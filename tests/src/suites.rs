@@ -52,3 +52,31 @@ pub const ALL: &[Suite] = &[Suite {
 pub fn named(name: &str) -> Option<&'static Suite> {
     ALL.iter().find(|suite| suite.name == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::kernels;
+
+    #[test]
+    fn every_entry_is_coherent() {
+        for (at, suite) in ALL.iter().enumerate() {
+            let name = suite.name;
+            assert!(
+                ALL[at + 1..].iter().all(|other| other.name != name),
+                "{name} is there twice"
+            );
+            assert!(
+                suite.budget < suite.limit,
+                "{name}: no time over its budget"
+            );
+            for kernel in suite.kernels.iter().chain(suite.gate) {
+                assert!(kernels::named(kernel).is_ok(), "{name}: no kernel {kernel}");
+            }
+            assert!(
+                suite.gate.iter().all(|k| suite.kernels.contains(k)),
+                "{name}: gate"
+            );
+        }
+    }
+}

@@ -36,6 +36,7 @@ pub fn lacking() -> Vec<String> {
     }
     // Only loaded, never attached: nothing on this machine changes. Tried last, since whatever is
     // said above is the likelier cause of a refusal.
+    libbpf_rs::set_print(None);
     let mut storage = MaybeUninit::uninit();
     let loaded = DenyOpenSkelBuilder::default()
         .open(&mut storage)

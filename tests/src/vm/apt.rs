@@ -228,3 +228,120 @@ fn derive_security(archive: &Source) -> Option<Source> {
         ..archive.clone()
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEB822: &str = "\
+# A comment
+Types: deb deb-src
+URIs: http://mirror.example/debian
+# A comment within
+Suites: bookworm bookworm-updates
+Components: main contrib
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: http://mirror.example/debian-security/
+Suites: bookworm-security
+Components: main
+Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg
+
+Types: deb
+URIs: http://off.example/debian
+Suites: bookworm
+Components: main
+Enabled: no
+
+Types: deb-src
+URIs: http://source.example/debian
+Suites: bookworm
+Components: main
+";
+
+    #[test]
+    fn deb822_leaves_out_disabled_and_source_only_stanzas() {
+        let sources = parse_deb822(DEB822);
+        assert_eq!(sources.len(), 2);
+        assert_eq!(sources[0].suites, ["bookworm", "bookworm-updates"]);
+        assert_eq!(sources[1].uris, ["http://mirror.example/debian-security/"]);
+    }
+
+    #[test]
+    fn an_inline_key_keeps_its_lines() {
+        let text = "Types: deb\nURIs: http://m.example/debian\nSuites: trixie\nComponents: main\n\
+                    Signed-By:\n -----BEGIN PGP\n .\n abc\n";
+        let sources = parse_deb822(text);
+        assert_eq!(sources[0].options[0].1, "\n -----BEGIN PGP\n .\n abc");
+        let file = Mirrors::among(&sources).unwrap().sources_file(&["trixie"]);
+        assert!(
+            file.contains("Signed-By: \n -----BEGIN PGP\n .\n abc\n"),
+            "{file}"
+        );
+    }
+
+    #[test]
+    fn one_line_sources_are_read_with_and_without_options() {
+        let text = "\
+# deb http://commented.example/debian bookworm main
+deb http://plain.example/debian bookworm main contrib # why
+deb [arch=amd64 signed-by=/k1.gpg,/k2.gpg] http://opts.example/debian bookworm main
+deb-src http://source.example/debian bookworm main
+debris http://no.example/debian bookworm main
+";
+        let sources = parse_list(text);
+        assert_eq!(sources.len(), 2);
+        assert_eq!(sources[0].components, ["main", "contrib"]);
+        assert_eq!(
+            sources[1].options,
+            [(String::from("Signed-By"), String::from("/k1.gpg /k2.gpg"))]
+        );
+    }
+
+    #[test]
+    fn both_formats_give_the_same_private_sources() {
+        let list = "\
+deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://mirror.example/debian bookworm main
+deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://mirror.example/debian-security/ bookworm-security main
+";
+        let file = |sources: &[Source]| {
+            Mirrors::among(sources)
+                .unwrap()
+                .sources_file(&["trixie", "trixie-security"])
+        };
+        let text = file(&parse_list(list));
+        assert_eq!(text, file(&parse_deb822(DEB822)));
+        assert_eq!(
+            text,
+            "Types: deb\nURIs: http://mirror.example/debian\nSuites: trixie\nComponents: main\n\
+             Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n\
+             Types: deb\nURIs: http://mirror.example/debian-security/\nSuites: trixie-security\n\
+             Components: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n"
+        );
+    }
+
+    #[test]
+    fn a_third_party_with_debians_suite_names_is_not_taken_for_debian() {
+        let text = "\
+deb [signed-by=/vendor.gpg] http://vendor.example/debian/prod bookworm main
+deb http://mirror.example/debian bookworm main
+deb http://other.example/apt cloud-tools main
+";
+        let mirrors = Mirrors::among(&parse_list(text)).unwrap();
+        assert_eq!(mirrors.archive.uris, ["http://mirror.example/debian"]);
+    }
+
+    #[test]
+    fn the_security_archive_is_derived_when_none_is_configured() {
+        let mirrors = Mirrors::among(&parse_list("deb http://m.example/debian/ bookworm main"));
+        let security = mirrors.unwrap().security.unwrap();
+        assert_eq!(security.uris, ["http://m.example/debian-security"]);
+    }
+
+    #[test]
+    fn without_a_debian_mirror_there_is_none() {
+        let text = "deb http://m.example/ubuntu noble main\ndeb http://v.example/x stable extra";
+        assert_eq!(Mirrors::among(&parse_list(text)), None);
+    }
+}

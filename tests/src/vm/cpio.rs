@@ -85,3 +85,23 @@ impl Archive {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_come_before_what_is_in_them_and_once() {
+        let mut archive = Archive::new();
+        archive.file("a/b/one", 0o644, b"1");
+        archive.file("a/b/two", 0o755, b"22");
+        let bytes = archive.finish();
+        assert_eq!(bytes.len() % 4, 0);
+        let text = String::from_utf8_lossy(&bytes);
+        let at = |name: &str| text.find(&format!("{name}\0")).unwrap();
+        assert!(at("a") < at("a/b") && at("a/b") < at("a/b/one") && at("a/b/one") < at("a/b/two"));
+        // Two files, the two folders above them, and the trailer.
+        assert_eq!(text.matches("070701").count(), 5);
+        assert!(text.contains("TRAILER!!!"));
+    }
+}

@@ -147,3 +147,22 @@ fn add_modules(archive: &mut Archive, contents: &Contents<'_>) -> Result<(), VmE
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_and_the_loader_are_found_and_the_vdso_is_not() {
+        let text = "\tlinux-vdso.so.1 (0x00007ffd)\n\
+                    \tlibelf.so.1 => /lib/x86_64-linux-gnu/libelf.so.1 (0x00007f)\n\
+                    \t/lib64/ld-linux-x86-64.so.2 (0x00007f)\n";
+        assert_eq!(
+            parse_ldd(text),
+            [
+                "/lib/x86_64-linux-gnu/libelf.so.1",
+                "/lib64/ld-linux-x86-64.so.2"
+            ]
+        );
+    }
+}

@@ -47,3 +47,34 @@ pub fn module_name(path: &str) -> String {
     let file = path.rsplit('/').next().unwrap_or(path);
     file.split(".ko").next().unwrap_or(file).replace('-', "_")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LISTED: &str = "\
+kernel/drivers/block/virtio_blk.ko.xz: kernel/drivers/virtio/virtio.ko.xz kernel/drivers/virtio/virtio_ring.ko.xz
+kernel/drivers/virtio/virtio.ko.xz: kernel/drivers/virtio/virtio_ring.ko.xz
+kernel/drivers/virtio/virtio_ring.ko.xz:
+kernel/fs/overlayfs/overlay.ko.xz:
+kernel/lib/raid6-pq.ko:
+";
+
+    #[test]
+    fn what_is_needed_loads_first_and_once() {
+        let order = Dependencies::parse(LISTED).load_order(&["virtio", "virtio_blk", "overlay"]);
+        let names: Vec<String> = order.iter().map(|file| module_name(file)).collect();
+        assert_eq!(names, ["virtio_ring", "virtio", "virtio_blk", "overlay"]);
+    }
+
+    #[test]
+    fn what_a_kernel_has_built_in_is_not_loaded() {
+        assert!(Dependencies::parse(LISTED).load_order(&["ext4"]).is_empty());
+    }
+
+    #[test]
+    fn dashes_and_underscores_name_the_same_module() {
+        let order = Dependencies::parse(LISTED).load_order(&["raid6_pq"]);
+        assert_eq!(order, ["kernel/lib/raid6-pq.ko"]);
+    }
+}

@@ -118,3 +118,88 @@ fn compare_text(a: &str, b: &str) -> Ordering {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_ordered_as_debian_orders_them() {
+        let rising = [
+            "5.10.223-1",
+            "5.10.262-1",
+            "6.1.9-1",
+            "6.1.176-1",
+            "6.1.192-1~deb11u1",
+            "6.1.192-1",
+            "6.1.192-2",
+            "6.12.117-1",
+            "7.3.4-1~bpo13+1",
+            "7.3.4-1",
+            "1:1.0-1",
+        ];
+        for (at, low) in rising.iter().enumerate() {
+            assert_eq!(compare_versions(low, low), Ordering::Equal);
+            for high in &rising[at + 1..] {
+                assert_eq!(
+                    compare_versions(low, high),
+                    Ordering::Less,
+                    "{low} < {high}"
+                );
+                assert_eq!(
+                    compare_versions(high, low),
+                    Ordering::Greater,
+                    "{high} > {low}"
+                );
+            }
+        }
+        assert_eq!(compare_versions("1.00-1", "1.0-1"), Ordering::Equal);
+    }
+
+    const RECORDS: &str = "\
+Package: linux-image-cloud-amd64
+Version: 6.1.176-1
+Depends: linux-image-6.1.0-50-cloud-amd64 (= 6.1.176-1)
+
+Package: linux-image-cloud-amd64
+Version: 6.1.192-2
+Depends: linux-image-6.1.0-56-cloud-amd64 (= 6.1.192-2), kmod | other-kmod
+Description: Linux
+
+Package: linux-image-cloud-amd64
+Version: 6.12.1-1~bpo12+1
+Depends: linux-image-6.12.1-cloud-amd64
+";
+
+    #[test]
+    fn the_newest_of_the_series_is_chosen_not_the_newest_of_all() {
+        let records = parse_records(RECORDS);
+        let newest_6_1 = newest(&records, "6.1.").unwrap();
+        assert_eq!(newest_6_1.version, "6.1.192-2");
+        assert_eq!(
+            newest_6_1.depends,
+            ["linux-image-6.1.0-56-cloud-amd64", "kmod"]
+        );
+        assert_eq!(newest(&records, "").unwrap().version, "6.12.1-1~bpo12+1");
+        assert_eq!(newest(&records, "5.10."), None);
+    }
+
+    #[test]
+    fn only_packages_of_one_kernel_are_its_parts() {
+        for part in [
+            "linux-image-6.1.0-56-cloud-amd64",
+            "linux-binary-7.3.4+deb13-cloud-amd64",
+            "linux-modules-7.3.4+deb13-cloud-amd64",
+        ] {
+            assert!(is_kernel_part(part), "{part}");
+        }
+        for other in [
+            "linux-modules-cloud-amd64",
+            "linux-base",
+            "initramfs-tools",
+            "kmod",
+        ] {
+            assert!(!is_kernel_part(other), "{other}");
+        }
+    }
+}

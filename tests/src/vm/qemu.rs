@@ -235,3 +235,31 @@ fn read_serial(path: &Path) -> Result<String, VmError> {
     let bytes = fs::read(path).map_err(VmError::io("reading", path))?;
     Ok(String::from_utf8_lossy(&bytes).replace('\r', ""))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counting_uses_one_processor_and_the_instruction_clock() {
+        let args = Boot::COUNT.machine_args().join(" ");
+        assert!(args.contains("-smp 1 -icount shift=0,sleep=off"), "{args}");
+        let line = Boot::COUNT.kernel_command_line("bench");
+        assert!(
+            line.contains("syva.suite=bench") && line.ends_with("mitigations=off"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn a_suite_can_boot_without_bpf_among_the_security_modules() {
+        let boot = Boot {
+            lsm: "lockdown,capability",
+            ..Boot::DEFAULT
+        };
+        assert!(
+            boot.kernel_command_line("x")
+                .contains(" lsm=lockdown,capability ")
+        );
+    }
+}

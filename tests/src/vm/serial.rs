@@ -101,3 +101,65 @@ pub fn judge(results: &Results, console: &str, timed_out: Option<u64>) -> Verdic
         Some((_, failed)) => Verdict::ChecksFailed(failed),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(results: &str) -> Verdict {
+        judge(&parse(results), "", None)
+    }
+
+    #[test]
+    fn a_suite_passes_when_every_check_did() {
+        let text =
+            "PASS one\r\nPASS two: with a colon\r\nNOTE 42 ns\r\nsuite: 2 passed, 0 failed\r\n";
+        let results = parse(text);
+        assert_eq!(results.passed, ["one", "two: with a colon"]);
+        assert_eq!(results.notes, ["42 ns"]);
+        assert_eq!(judge(&results, "", None), Verdict::Passed);
+    }
+
+    #[test]
+    fn one_failed_check_fails_the_suite() {
+        let text = "PASS one\nFAIL two: got 1, expected 2\nsuite: 1 passed, 1 failed\n";
+        assert_eq!(parse(text).failed, ["two: got 1, expected 2"]);
+        assert_eq!(judged(text), Verdict::ChecksFailed(1));
+    }
+
+    #[test]
+    fn passes_without_the_marker_are_not_a_pass() {
+        assert_eq!(judged("PASS one\nPASS two\n"), Verdict::Unfinished);
+        assert_eq!(judged(""), Verdict::Unfinished);
+        assert_eq!(
+            judged("PASS one\nsuite: 1 passed, 0 fai"),
+            Verdict::Unfinished
+        );
+    }
+
+    #[test]
+    fn a_suite_that_checked_nothing_did_not_pass() {
+        assert_eq!(
+            judged("suite: 0 passed, 0 failed\n"),
+            Verdict::NothingChecked
+        );
+    }
+
+    #[test]
+    fn a_lost_line_is_noticed() {
+        let text = "PASS one\nsuite: 2 passed, 0 failed\n";
+        assert_eq!(judged(text), Verdict::Miscounted((1, 0), (2, 0)));
+    }
+
+    #[test]
+    fn a_panic_or_the_time_limit_outweighs_passes() {
+        let results = parse("PASS one\nsuite: 1 passed, 0 failed\n");
+        let console = "[ 1.2] Kernel panic - not syncing: Fatal exception\n";
+        assert!(matches!(
+            judge(&results, console, None),
+            Verdict::Panicked(_)
+        ));
+        let verdict = judge(&results, "", Some(60));
+        assert_eq!(verdict.to_string(), "timed out after 60 s");
+    }
+}
