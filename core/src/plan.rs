@@ -232,4 +232,25 @@ impl Image {
             MapWrite::AdvanceEpoch => {}
         }
     }
+
+    /// Makes every change of a diff at once.
+    pub fn accept(&mut self, diff: &Diff) {
+        fn set<K: Copy + Ord, V: Copy>(rows: &mut BTreeMap<K, V>, changes: &[Change<K, V>]) {
+            for change in changes {
+                match change.new {
+                    Some(row) => rows.insert(change.key, row),
+                    None => rows.remove(&change.key),
+                };
+            }
+        }
+        set(&mut self.zones, &diff.zones);
+        set(&mut self.members, &diff.members);
+        set(&mut self.claims, &diff.claims);
+        for change in &diff.pairs {
+            match change.new {
+                Some(()) => self.pairs.insert(change.key),
+                None => self.pairs.remove(&change.key),
+            };
+        }
+    }
 }
