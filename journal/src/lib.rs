@@ -1,1 +1,39 @@
-//! To be written.
+//! Syvä's journal: the one truth, from which everything the kernel enforces is folded (D9–D11).
+//!
+//! An append returns once the entries are safe against power loss. The store underneath (sled) is
+//! not trusted with that, nor with finding its own damage; what it lacks is supplied here:
+//!
+//! | what sled 0.34 does | what is done about it | where |
+//! |---|---|---|
+//! | `flush` is `sync_file_range`: it neither commits metadata nor flushes the disk's cache | `fdatasync` on its file after every flush | `store::sled` |
+//! | large values go to files of their own that are never synced | values are stored in pieces too small for that | `store::sled` |
+//! | a flipped byte panics `open` | the panic is caught and becomes an error | `quiet` |
+//! | zeroed regions open as a shorter store, without an error | the head anchor says how long it must be | [`anchor`] |
+//! | its own checksums and recovery are all that finds damage | every record carries its hash and its predecessor's | [`record`] |
+//! | concurrent asynchronous flushes deadlock | one writer, `&mut`, and blocking flushes only | [`Journal`] |
+//! | errors of the background thread are only logged | they reach the next flush, and poison the journal | [`Journal`] |
+//!
+//! [`Journal`] is the writer, [`JournalReader`] what everybody else holds. Both block: they belong on
+//! a thread that may.
+
+#[cfg(all(feature = "failpoints", not(debug_assertions)))]
+compile_error!("failpoints are for tests: a release build must not be able to stop on request");
+
+pub mod anchor;
+pub mod error;
+pub mod journal;
+mod lock;
+mod medium;
+mod quiet;
+pub mod reader;
+pub mod record;
+pub mod recovery;
+pub mod store;
+
+pub use error::JournalError;
+pub use journal::Journal;
+pub use reader::JournalReader;
+pub use record::{Head, Record};
+pub use recovery::{Loss, Recovery, Tail};
+#[cfg(any(test, feature = "testing"))]
+pub use store::memory::Memory;

@@ -1,0 +1,273 @@
+//! The writer: opens, appends, reopens.
+//!
+//! What an append that fails leaves behind, and what reopening makes of it:
+//!
+//! | the step that failed | in memory | on disk | then | reopening |
+//! |---|---|---|---|---|
+//! | the batch does not continue the head | as before | as before | `NotNext`, ready | not needed |
+//! | the store's append (no space) | head as before | nothing, or a part | `NotDurable`, poisoned | cuts the part |
+//! | the flush, or the data's sync | head as before | unknown | `NotDurable`, poisoned | reads the disk, cuts the batch |
+//! | the anchor's write or sync | head as before | the batch; the anchor old or new | `NotDurable`, poisoned | old: cuts the batch; new: the batch is in, and the recovery's head says so |
+//! | none, and the process dies before it answers | gone | the batch and the anchor | | the next opening has it |
+//!
+//! Poisoned: every append is refused with [`JournalError::Poisoned`], readers go on up to the head.
+//! A reopening that fails leaves the journal poisoned and the readers without a store; it can be
+//! tried again.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::anchor::{Anchor, Reading};
+use crate::error::JournalError;
+use crate::medium::{Directory, Medium, Opened};
+use crate::reader::{JournalReader, Shared};
+use crate::record::{Head, RawRecord, inspect};
+use crate::recovery::{self, Cut, Loss, Recovery, Tail, Verdict};
+use crate::store::{Store, StoreError};
+
+/// The journal, open for writing: one a directory, kept by the lock until it is dropped.
+pub struct Journal {
+    medium: Box<dyn Medium>,
+    shared: Arc<Shared>,
+    // None only between a failed reopening and the next.
+    anchor: Option<Box<dyn Anchor>>,
+    head: Head,
+    poison: Option<String>,
+}
+
+impl Journal {
+    /// Opens the journal in `dir`, or makes an empty one there, and checks every entry of it.
+    ///
+    /// # Errors
+    /// [`JournalError`]: nothing of the journal may be folded. See [`recovery`] for what is refused.
+    pub fn open(dir: &Path) -> Result<(Journal, Recovery), JournalError> {
+        Journal::start(Box::new(Directory::lock(dir)?))
+    }
+
+    /// Opens a journal that [`Journal::open`] refuses because entries are missing or damaged, with
+    /// what can be read from its beginning. **The caller must append an entry about the loss first**:
+    /// until that is durable the anchor stays, and [`Journal::open`] goes on refusing.
+    ///
+    /// Entries behind the first bad one are removed: export them before, if they matter.
+    ///
+    /// # Errors
+    /// [`JournalError`]: also loss cannot be accepted from a journal of a newer version, from one
+    /// that is locked, or from a store that is not Syvä's.
+    pub fn open_accepting_loss(dir: &Path) -> Result<(Journal, Loss), JournalError> {
+        Journal::start_accepting_loss(Box::new(Directory::lock(dir)?))
+    }
+
+    pub(crate) fn start(medium: Box<dyn Medium>) -> Result<(Journal, Recovery), JournalError> {
+        let mut journal = Journal::closed(medium);
+        let recovery = journal.recover(recovery::judge)?;
+        Ok((journal, recovery))
+    }
+
+    pub(crate) fn start_accepting_loss(
+        medium: Box<dyn Medium>,
+    ) -> Result<(Journal, Loss), JournalError> {
+        let mut journal = Journal::closed(medium);
+        let loss = match journal.salvage(None) {
+            Err(JournalError::StoreUnreadable { .. }) => {
+                let aside = journal.medium.set_aside()?;
+                journal.salvage(Some(aside))?
+            }
+            other => other?,
+        };
+        Ok((journal, loss))
+    }
+
+    fn closed(medium: Box<dyn Medium>) -> Journal {
+        Journal {
+            shared: Arc::new(Shared::new(medium.dir().to_owned())),
+            medium,
+            anchor: None,
+            head: Head::EMPTY,
+            poison: None,
+        }
+    }
+
+    /// The last durable entry. The next one must follow it ([`Head::next`]).
+    pub const fn head(&self) -> Head {
+        self.head
+    }
+
+    /// A reader. It outlives the journal's reopening, and reads nothing once the journal is dropped.
+    pub fn reader(&self) -> JournalReader {
+        JournalReader::new(Arc::clone(&self.shared))
+    }
+
+    /// Appends entries by their payloads ([`syva_model::entry::Entry::encode`]), the first of which
+    /// follows the head, each the one before it. Returns the new head once all of them are safe
+    /// against power loss: the store is flushed, its file synced, then the anchor written and synced.
+    /// No entries: nothing is done.
+    ///
+    /// # Errors
+    /// [`JournalError::NotNext`]: nothing was written, the journal is as before.
+    /// [`JournalError::NotDurable`]: the batch is dropped, and the journal refuses with
+    /// [`JournalError::Poisoned`] until [`Journal::reopen`].
+    pub fn append(&mut self, payloads: &[Vec<u8>]) -> Result<Head, JournalError> {
+        if let Some(cause) = &self.poison {
+            return Err(JournalError::Poisoned {
+                cause: cause.clone(),
+            });
+        }
+        let mut head = self.head;
+        let mut records = Vec::with_capacity(payloads.len());
+        for payload in payloads {
+            let record = RawRecord::new(head, payload.clone());
+            inspect(head, &record).map_err(|fault| JournalError::NotNext {
+                seq: head.seq + 1,
+                fault,
+            })?;
+            head = head.after(payload);
+            records.push(record);
+        }
+        if records.is_empty() {
+            return Ok(self.head);
+        }
+        match self.write(&records, head) {
+            Ok(()) => {
+                self.head = head;
+                self.shared.set_head(head);
+                Ok(head)
+            }
+            Err(source) => {
+                let error = JournalError::NotDurable {
+                    first: self.head.seq + 1,
+                    last: head.seq,
+                    source,
+                };
+                self.poison = Some(error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    fn write(&mut self, records: &[RawRecord], head: Head) -> Result<(), StoreError> {
+        let guard = self.shared.store();
+        let (Some(store), Some(anchor)) = (guard.as_ref(), self.anchor.as_mut()) else {
+            return Err(StoreError::Panicked {
+                doing: "appending",
+                message: "the store is closed".to_owned(),
+            });
+        };
+        store.append(records)?;
+        fail::fail_point!("journal-after-append", |_| std::process::abort());
+        store.make_durable()?;
+        fail::fail_point!("journal-after-sync", |_| std::process::abort());
+        anchor.write(head)?;
+        fail::fail_point!("journal-after-anchor", |_| std::process::abort());
+        Ok(())
+    }
+
+    /// Closes the store, once no reader is in it, and opens it again from what the disk holds. What
+    /// was appended and never anchored is cut: its callers were told that it failed. The state must be
+    /// folded anew up to the head returned.
+    ///
+    /// # Errors
+    /// As [`Journal::open`]; the journal then stays poisoned, and this can be tried again.
+    pub fn reopen(&mut self) -> Result<Recovery, JournalError> {
+        let result = self
+            .close()
+            .and_then(|()| self.recover(recovery::judge_again));
+        self.poison = result
+            .as_ref()
+            .err()
+            .map(|error| format!("it could not be reopened: {error}"));
+        result
+    }
+
+    /// Whether appends are refused until [`Journal::reopen`], and why.
+    pub fn poisoned(&self) -> Option<&str> {
+        self.poison.as_deref()
+    }
+
+    /// Checks every entry up to the head again. See [`JournalReader::verify`].
+    ///
+    /// # Errors
+    /// As [`JournalReader::verify`].
+    pub fn verify(&self) -> Result<Head, JournalError> {
+        self.reader().verify()
+    }
+
+    fn close(&mut self) -> Result<(), JournalError> {
+        self.anchor = None;
+        drop(self.shared.store_mut().take());
+        self.medium.forget_cached()
+    }
+
+    fn recover(
+        &mut self,
+        judge: fn(&Path, recovery::Walk, Reading) -> Result<Verdict, JournalError>,
+    ) -> Result<Recovery, JournalError> {
+        let opened = self.medium.open()?;
+        let dir = self.medium.dir();
+        let Some(mut anchor) = opened.anchor else {
+            return Err(JournalError::Foreign {
+                dir: dir.to_owned(),
+                found: "a store".to_owned(),
+            });
+        };
+        let reading = anchor.read()?;
+        let unreadable = |source| self.shared.unreadable(source);
+        let store = opened.store;
+        let walk = recovery::walk(store.as_ref(), reading.head).map_err(unreadable)?;
+        let verdict = judge(dir, walk, reading)?;
+        let cut = recovery::cut(store.as_ref(), &verdict).map_err(unreadable)?;
+        let anchored = reading.head.unwrap_or_default();
+        if verdict.head != anchored || cut.is_some() || reading.damaged > 0 {
+            store.make_durable().map_err(unreadable)?;
+            anchor.write(verdict.head).map_err(unreadable)?;
+        }
+        let recovery = Recovery {
+            created: opened.created,
+            head: verdict.head,
+            anchored,
+            tail: Tail {
+                kept: verdict.head.seq - anchored.seq,
+                cut,
+            },
+            anchor_damaged: reading.damaged > 0,
+        };
+        self.install(store, anchor, verdict.head);
+        Ok(recovery)
+    }
+
+    fn salvage(&mut self, set_aside: Option<std::path::PathBuf>) -> Result<Loss, JournalError> {
+        let Opened { store, anchor, .. } = self.medium.open()?;
+        let dir = self.medium.dir();
+        let anchor_is_there = anchor.is_some();
+        let unreadable = |source| self.shared.unreadable(source);
+        let walk = recovery::walk(store.as_ref(), None).map_err(unreadable)?;
+        let verdict = recovery::judge_leniently(dir, walk, anchor_is_there)?;
+        let cut: Option<Cut> = recovery::cut(store.as_ref(), &verdict).map_err(unreadable)?;
+        store.make_durable().map_err(unreadable)?;
+        let mut anchor = match anchor {
+            Some(anchor) => anchor,
+            None => self.medium.create_anchor()?,
+        };
+        let anchored = anchor.read()?.head.filter(|_| anchor_is_there);
+        self.install(store, anchor, verdict.head);
+        Ok(Loss {
+            anchored,
+            head: verdict.head,
+            cut,
+            set_aside,
+        })
+    }
+
+    fn install(&mut self, store: Box<dyn Store>, anchor: Box<dyn Anchor>, head: Head) {
+        *self.shared.store_mut() = Some(store);
+        self.anchor = Some(anchor);
+        self.head = head;
+        self.shared.set_head(head);
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // Readers may outlive the journal and its lock: they must not keep the store open.
+        drop(self.shared.store_mut().take());
+    }
+}

@@ -1,0 +1,59 @@
+//! The lock on a journal's directory: one daemon at a time, for as long as it runs.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::Path;
+
+use crate::error::JournalError;
+
+/// The lock's file. It holds the pid of the process that has the lock, for people to read.
+pub(crate) const FILE: &str = "lock";
+
+/// A held lock (flock(2) on a file of its own). The kernel frees it when the process ends, however
+/// it ends. It is held while the store is closed and opened again, when sled's own is not.
+#[derive(Debug)]
+pub(crate) struct DirLock {
+    _file: File,
+}
+
+impl DirLock {
+    /// Takes the lock.
+    ///
+    /// # Errors
+    /// [`JournalError::Locked`] when another process, or this one, has it;
+    /// [`JournalError::NotWritable`] when its file cannot be written.
+    pub(crate) fn take(dir: &Path) -> Result<DirLock, JournalError> {
+        let not_writable = |source| JournalError::NotWritable {
+            dir: dir.to_owned(),
+            source,
+        };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(dir.join(FILE))
+            .map_err(not_writable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(JournalError::Locked {
+                    dir: dir.to_owned(),
+                    holder: holder(&mut file),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(not_writable(source)),
+        }
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()))
+            .map_err(not_writable)?;
+        Ok(DirLock { _file: file })
+    }
+}
+
+fn holder(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}

@@ -1,0 +1,140 @@
+//! Where a journal lives: what opens, and opens again, a store and its anchor.
+
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::anchor::{Anchor, AnchorFile};
+use crate::error::JournalError;
+use crate::lock::DirLock;
+use crate::store::sled::{LOG, SledStore};
+use crate::store::{Store, StoreError};
+
+/// A store and its anchor, opened and not checked.
+pub(crate) struct Opened {
+    pub(crate) store: Box<dyn Store>,
+    /// None where nothing says that the store is a journal.
+    pub(crate) anchor: Option<Box<dyn Anchor>>,
+    /// Whether there was nothing before.
+    pub(crate) created: bool,
+}
+
+/// Where a journal lives.
+pub(crate) trait Medium: Send {
+    /// The directory, as errors name it.
+    fn dir(&self) -> &Path;
+    /// Opens the store and the anchor, or makes them. The store of an earlier call is closed.
+    fn open(&mut self) -> Result<Opened, JournalError>;
+    /// Makes the next [`Medium::open`] read the disk and not the page cache.
+    fn forget_cached(&mut self) -> Result<(), JournalError>;
+    /// Makes the anchor of a journal that lost it.
+    fn create_anchor(&mut self) -> Result<Box<dyn Anchor>, JournalError>;
+    /// Moves the store out of the way and says where to; the anchor stays.
+    fn set_aside(&mut self) -> Result<PathBuf, JournalError>;
+}
+
+/// A directory, locked.
+pub(crate) struct Directory {
+    dir: PathBuf,
+    _lock: DirLock,
+}
+
+impl Directory {
+    /// Makes the directory if need be, and locks it.
+    pub(crate) fn lock(dir: &Path) -> Result<Directory, JournalError> {
+        let made = !dir.exists();
+        let mut builder = DirBuilder::new();
+        let synced = builder
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .and_then(|()| match dir.canonicalize()?.parent() {
+                Some(parent) if made => File::open(parent)?.sync_all(),
+                _ => Ok(()),
+            });
+        synced.map_err(|source| JournalError::NotWritable {
+            dir: dir.to_owned(),
+            source,
+        })?;
+        Ok(Directory {
+            _lock: DirLock::take(dir)?,
+            dir: dir.to_owned(),
+        })
+    }
+
+    fn unreadable(&self, source: StoreError) -> JournalError {
+        // Our own lock is held: whoever has sled's does not know it.
+        let text = source.to_string();
+        if text.contains("could not acquire lock") {
+            return JournalError::Locked {
+                dir: self.dir.clone(),
+                holder: None,
+            };
+        }
+        JournalError::StoreUnreadable {
+            dir: self.dir.clone(),
+            source,
+        }
+    }
+
+    fn sync(&self) -> Result<(), JournalError> {
+        File::open(&self.dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(|source| JournalError::io("syncing the directory", &self.dir, source))
+    }
+
+    fn files(&self) -> Result<Vec<PathBuf>, JournalError> {
+        SledStore::files(&self.dir)
+            .map_err(|source| JournalError::io("listing the directory", &self.dir, source))
+    }
+}
+
+impl Medium for Directory {
+    fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn open(&mut self) -> Result<Opened, JournalError> {
+        let created = self.files()?.is_empty();
+        // The anchor is made first: a store without one is never ours.
+        let anchor = match AnchorFile::open(&self.dir)? {
+            Some(anchor) => Some(anchor),
+            None if created => Some(AnchorFile::create(&self.dir)?),
+            None => None,
+        };
+        let store = SledStore::open(&self.dir).map_err(|source| self.unreadable(source))?;
+        self.sync()?;
+        Ok(Opened {
+            store: Box::new(store),
+            anchor: anchor.map(|anchor| Box::new(anchor) as Box<dyn Anchor>),
+            created,
+        })
+    }
+
+    fn forget_cached(&mut self) -> Result<(), JournalError> {
+        SledStore::forget_cached(&self.dir).map_err(|source| self.unreadable(source))
+    }
+
+    fn create_anchor(&mut self) -> Result<Box<dyn Anchor>, JournalError> {
+        Ok(Box::new(AnchorFile::create(&self.dir)?))
+    }
+
+    fn set_aside(&mut self) -> Result<PathBuf, JournalError> {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_nanos());
+        let aside = self.dir.join(format!("lost-{now}"));
+        let files = self.files()?;
+        let moved = fs::create_dir(&aside).and_then(|()| {
+            files.iter().try_for_each(|file| match file.file_name() {
+                Some(name) => fs::rename(file, aside.join(name)),
+                None => Ok(()),
+            })
+        });
+        moved.map_err(|source| JournalError::io("setting the store aside", &aside, source))?;
+        self.sync()?;
+        tracing::warn!(log = LOG, aside = %aside.display(), "the journal's store was set aside");
+        Ok(aside)
+    }
+}

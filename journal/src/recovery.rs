@@ -1,0 +1,244 @@
+//! Recovery: what a store that was just opened is worth, held against its anchor.
+//!
+//! The store is walked from the first entry. The walk ends at entry N, because the store ends there
+//! or because entry N + 1 has a [`Fault`]. The anchor says that A was acknowledged.
+//!
+//! | found | at opening | at reopening | accepting loss |
+//! |---|---|---|---|
+//! | entry A has another hash | refuse: `Different` | refuse | take what is there |
+//! | N < A, the store ends | refuse: `Short` | refuse | take what is there |
+//! | N < A, a torn record follows | refuse: `BadEntry` | refuse | cut it and all after |
+//! | N ≥ A, the store ends | keep: written, chained, not acknowledged | cut after A | keep |
+//! | N ≥ A, a torn record follows | keep to N, cut the rest | cut after A | keep to N, cut the rest |
+//! | a record that is intact and not understood follows | refuse: `BadEntry` | refuse | refuse |
+//! | both slots damaged | refuse: `AnchorDamaged` | refuse | take what is there |
+//! | one slot damaged | as above, with the other; report | same | same |
+//! | the store cannot be read | refuse: `StoreUnreadable` | refuse | set it aside, begin anew |
+//! | no anchor, a store | refuse: `Foreign` | refuse | only if its first entry is one |
+//!
+//! Opening keeps what lies beyond the anchor because nobody was told that it failed: the daemon died
+//! between the sync and the anchor. Reopening cuts it because somebody was: the batch that failed.
+//!
+//! Whatever is kept or cut is made durable before the anchor follows. Only accepting loss leaves the
+//! anchor where it is: the first append moves it, so that the loss stays refused until the entry
+//! about it is durable.
+
+use crate::anchor::Reading;
+use crate::error::JournalError;
+use crate::record::{Fault, Head, check};
+use crate::store::{Store, StoreError};
+use std::path::{Path, PathBuf};
+
+/// How many records a walk holds at once.
+pub(crate) const STEP: usize = 256;
+
+/// What opening a journal found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// Whether there was no journal and an empty one was made.
+    pub created: bool,
+    /// The journal's end, and so its number of entries.
+    pub head: Head,
+    /// What the anchor had said.
+    pub anchored: Head,
+    /// What was found beyond the anchor.
+    pub tail: Tail,
+    /// One of the anchor's slots was damaged and has been written anew. If a crash did not tear it,
+    /// the last append acknowledged may be missing without a trace.
+    pub anchor_damaged: bool,
+}
+
+/// What was found beyond the anchor: appended, never acknowledged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// How many entries were whole, and are kept.
+    pub kept: u64,
+    /// What was not kept.
+    pub cut: Option<Cut>,
+}
+
+/// Records that were removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The number of the first entry that is gone.
+    pub from: u64,
+    /// How many records, or parts of records, are gone.
+    pub records: u64,
+    /// Why.
+    pub because: String,
+}
+
+/// What accepting the loss of entries has cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// What had been acknowledged; nothing if the anchor was unreadable or gone.
+    pub anchored: Option<Head>,
+    /// Where the journal now ends.
+    pub head: Head,
+    /// Records that were there, behind a damaged one, and were removed.
+    pub cut: Option<Cut>,
+    /// Where the store was moved, if nothing of it could be read.
+    pub set_aside: Option<PathBuf>,
+}
+
+impl Loss {
+    /// Whether nothing is lost: the journal would have opened.
+    pub fn is_nothing(&self) -> bool {
+        self.set_aside.is_none()
+            && self
+                .anchored
+                .is_some_and(|anchored| anchored.seq <= self.head.seq)
+            && self.cut.is_none()
+    }
+}
+
+/// How far a walk came.
+pub(crate) struct Walk {
+    /// The last good entry.
+    pub(crate) head: Head,
+    /// What stands at the anchor's number, if the walk came there.
+    at_anchor: Option<Head>,
+    /// What is wrong with the next.
+    fault: Option<Fault>,
+}
+
+/// Walks the store to its end or its first fault.
+pub(crate) fn walk(store: &dyn Store, anchored: Option<Head>) -> Result<Walk, StoreError> {
+    let anchor_seq = anchored.map(|head| head.seq);
+    let mut walk = Walk {
+        head: Head::EMPTY,
+        at_anchor: (anchor_seq == Some(0)).then_some(Head::EMPTY),
+        fault: None,
+    };
+    // From 0, which no entry has: what stands there is a fault too.
+    let mut from = 0;
+    loop {
+        let records = store.read(from, STEP)?;
+        if records.is_empty() {
+            return Ok(walk);
+        }
+        for raw in records {
+            match check(walk.head, raw) {
+                Ok(record) => walk.head = record.head(),
+                Err(fault) => {
+                    walk.fault = Some(fault);
+                    return Ok(walk);
+                }
+            }
+            if anchor_seq == Some(walk.head.seq) {
+                walk.at_anchor = Some(walk.head);
+            }
+        }
+        from = walk.head.seq + 1;
+    }
+}
+
+/// The verdict on a walk.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    /// Where the journal ends.
+    pub(crate) head: Head,
+    /// Why what lies behind `head` must go; nothing: nothing lies there.
+    pub(crate) cut: Option<String>,
+}
+
+/// At opening: the table's first column.
+pub(crate) fn judge(dir: &Path, walk: Walk, reading: Reading) -> Result<Verdict, JournalError> {
+    let dir = dir.to_owned();
+    let Some(anchored) = reading.head else {
+        return Err(JournalError::AnchorDamaged { dir });
+    };
+    let bad = |fault| JournalError::BadEntry {
+        dir: dir.clone(),
+        seq: walk.head.seq + 1,
+        fault,
+    };
+    match (walk.at_anchor, walk.fault) {
+        (Some(found), _) if found != anchored => Err(JournalError::Different {
+            dir,
+            anchored,
+            found,
+        }),
+        (None, None) => Err(JournalError::Short {
+            dir,
+            anchored,
+            found: walk.head,
+        }),
+        (None, Some(fault)) => Err(bad(fault)),
+        (Some(_), Some(fault)) if !fault.is_torn() => Err(bad(fault)),
+        (Some(_), fault) => Ok(Verdict {
+            head: walk.head,
+            cut: fault.map(|fault| fault.to_string()),
+        }),
+    }
+}
+
+/// At reopening: as at opening, and nothing beyond the anchor stays.
+pub(crate) fn judge_again(
+    dir: &Path,
+    walk: Walk,
+    reading: Reading,
+) -> Result<Verdict, JournalError> {
+    let verdict = judge(dir, walk, reading)?;
+    match reading.head {
+        Some(anchored) if verdict.head != anchored || verdict.cut.is_some() => Ok(Verdict {
+            head: anchored,
+            cut: Some("the batch failed and its callers were told so".to_owned()),
+        }),
+        _ => Ok(verdict),
+    }
+}
+
+/// Accepting loss: whatever chains from the first entry is the journal.
+pub(crate) fn judge_leniently(
+    dir: &Path,
+    walk: Walk,
+    anchor_is_there: bool,
+) -> Result<Verdict, JournalError> {
+    if !anchor_is_there && walk.head == Head::EMPTY {
+        return Err(JournalError::Foreign {
+            dir: dir.to_owned(),
+            found: "a store whose first record is no entry".to_owned(),
+        });
+    }
+    match walk.fault {
+        Some(fault) if !fault.is_torn() => Err(JournalError::BadEntry {
+            dir: dir.to_owned(),
+            seq: walk.head.seq + 1,
+            fault,
+        }),
+        fault => Ok(Verdict {
+            head: walk.head,
+            cut: fault.map(|fault| fault.to_string()),
+        }),
+    }
+}
+
+/// Removes what lies behind the verdict's head and counts it. Not durable on return.
+pub(crate) fn cut(store: &dyn Store, verdict: &Verdict) -> Result<Option<Cut>, StoreError> {
+    let Some(because) = verdict.cut.clone() else {
+        return Ok(None);
+    };
+    // A fault at key 0 is behind the head of an empty journal, too.
+    let from = if verdict.head.seq == 0 {
+        0
+    } else {
+        verdict.head.seq + 1
+    };
+    let (mut records, mut next) = (0, from);
+    loop {
+        let read = store.read(next, STEP)?;
+        let Some(last) = read.last() else { break };
+        records += u64::try_from(read.len()).unwrap_or(u64::MAX);
+        match last.key.checked_add(1) {
+            Some(after) => next = after,
+            None => break,
+        }
+    }
+    store.remove_from(from)?;
+    Ok(Some(Cut {
+        from: verdict.head.seq + 1,
+        records,
+        because,
+    }))
+}

@@ -1,0 +1,251 @@
+//! The in-memory store, and a disk that fails on request: for tests, of this crate and of those above.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::anchor::{Anchor, Reading};
+use crate::error::JournalError;
+use crate::journal::Journal;
+use crate::medium::{Medium, Opened};
+use crate::record::{Head, RawRecord};
+use crate::recovery::{Loss, Recovery};
+use crate::store::{Store, StoreError};
+
+const ENOSPC: i32 = 28;
+
+/// What was called, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// [`Store::append`], with how many records.
+    Append(usize),
+    /// [`Store::make_durable`].
+    MakeDurable,
+    /// [`Anchor::write`], with which sequence.
+    Anchor(u64),
+    /// [`Store::remove_from`].
+    Remove(u64),
+}
+
+/// A disk in memory. Clones are the same disk. What was not made durable is gone when the journal is
+/// opened again, as if the power had been cut.
+#[derive(Clone, Default)]
+pub struct Memory {
+    disk: Arc<Mutex<Disk>>,
+}
+
+#[derive(Default)]
+struct Disk {
+    volatile: BTreeMap<u64, RawRecord>,
+    durable: BTreeMap<u64, RawRecord>,
+    anchor: Option<Reading>,
+    fail_append: bool,
+    fail_flush: bool,
+    fail_anchor: bool,
+    keep_on_failed_flush: bool,
+    slow_flush: Duration,
+    calls: Vec<Call>,
+}
+
+impl Memory {
+    /// An empty disk.
+    pub fn new() -> Memory {
+        Memory::default()
+    }
+
+    /// Opens the journal on this disk. Nothing locks it: drop the one before.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open(&self) -> Result<(Journal, Recovery), JournalError> {
+        Journal::start(Box::new(self.clone()))
+    }
+
+    /// As [`Journal::open_accepting_loss`].
+    ///
+    /// # Errors
+    /// As [`Journal::open_accepting_loss`].
+    pub fn open_accepting_loss(&self) -> Result<(Journal, Loss), JournalError> {
+        Journal::start_accepting_loss(Box::new(self.clone()))
+    }
+
+    /// The next append finds no space, after half of its records.
+    pub fn fail_next_append(&self) {
+        self.disk().fail_append = true;
+    }
+
+    /// The next flush finds no space; what it should have flushed is lost.
+    pub fn fail_next_flush(&self) {
+        self.disk().fail_flush = true;
+    }
+
+    /// The next flush says that it failed, and what it should have flushed is there nevertheless.
+    pub fn fail_next_flush_but_keep(&self) {
+        let mut disk = self.disk();
+        disk.fail_flush = true;
+        disk.keep_on_failed_flush = true;
+    }
+
+    /// The next write of the anchor finds no space.
+    pub fn fail_next_anchor(&self) {
+        self.disk().fail_anchor = true;
+    }
+
+    /// Every flush takes this long from now on.
+    pub fn slow_flush(&self, by: Duration) {
+        self.disk().slow_flush = by;
+    }
+
+    /// The store loses everything behind `last`, durable or not; the anchor does not.
+    pub fn shorten(&self, last: u64) {
+        let mut disk = self.disk();
+        disk.durable.retain(|key, _| *key <= last);
+        disk.volatile.retain(|key, _| *key <= last);
+    }
+
+    /// Puts a record there durably, as damage or another program would; nothing checks it.
+    pub fn put(&self, record: RawRecord) {
+        let mut disk = self.disk();
+        disk.durable.insert(record.key, record.clone());
+        disk.volatile.insert(record.key, record);
+    }
+
+    /// Replaces the anchor.
+    pub fn set_anchor(&self, reading: Reading) {
+        self.disk().anchor = Some(reading);
+    }
+
+    /// What was called since the beginning, or since the last time this was.
+    pub fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut self.disk().calls)
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn no_space(doing: &str) -> StoreError {
+    StoreError::Io {
+        doing: format!("{doing} (in memory)"),
+        source: io::Error::from_raw_os_error(ENOSPC),
+    }
+}
+
+impl Store for Memory {
+    fn append(&self, records: &[RawRecord]) -> Result<(), StoreError> {
+        let mut disk = self.disk();
+        disk.calls.push(Call::Append(records.len()));
+        let fails = std::mem::take(&mut disk.fail_append);
+        let written = if fails {
+            records.len() / 2
+        } else {
+            records.len()
+        };
+        for record in &records[..written] {
+            disk.volatile.insert(record.key, record.clone());
+        }
+        if fails {
+            Err(no_space("appending"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn make_durable(&self) -> Result<(), StoreError> {
+        let slow = self.disk().slow_flush;
+        if !slow.is_zero() {
+            std::thread::sleep(slow);
+        }
+        let mut disk = self.disk();
+        disk.calls.push(Call::MakeDurable);
+        let fails = std::mem::take(&mut disk.fail_flush);
+        if !fails || std::mem::take(&mut disk.keep_on_failed_flush) {
+            disk.durable = disk.volatile.clone();
+        }
+        if fails {
+            Err(no_space("flushing"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn read(&self, from: u64, max: usize) -> Result<Vec<RawRecord>, StoreError> {
+        Ok(self
+            .disk()
+            .volatile
+            .range((Bound::Included(from), Bound::Unbounded))
+            .take(max)
+            .map(|(_, record)| record.clone())
+            .collect())
+    }
+
+    fn last_key(&self) -> Result<Option<u64>, StoreError> {
+        Ok(self.disk().volatile.keys().next_back().copied())
+    }
+
+    fn remove_from(&self, from: u64) -> Result<(), StoreError> {
+        let mut disk = self.disk();
+        disk.calls.push(Call::Remove(from));
+        disk.volatile.split_off(&from);
+        Ok(())
+    }
+}
+
+impl Anchor for Memory {
+    fn read(&mut self) -> Result<Reading, JournalError> {
+        Ok(self.disk().anchor.unwrap_or(Reading {
+            head: Some(Head::EMPTY),
+            damaged: 0,
+        }))
+    }
+
+    fn write(&mut self, head: Head) -> Result<(), StoreError> {
+        let mut disk = self.disk();
+        disk.calls.push(Call::Anchor(head.seq));
+        if std::mem::take(&mut disk.fail_anchor) {
+            return Err(no_space("writing the head anchor"));
+        }
+        disk.anchor = Some(Reading {
+            head: Some(head),
+            damaged: 0,
+        });
+        Ok(())
+    }
+}
+
+impl Medium for Memory {
+    fn dir(&self) -> &Path {
+        Path::new("(memory)")
+    }
+
+    fn open(&mut self) -> Result<Opened, JournalError> {
+        let mut disk = self.disk();
+        disk.volatile = disk.durable.clone();
+        let created = disk.durable.is_empty() && disk.anchor.is_none();
+        drop(disk);
+        Ok(Opened {
+            store: Box::new(self.clone()),
+            anchor: Some(Box::new(self.clone())),
+            created,
+        })
+    }
+
+    fn forget_cached(&mut self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    fn create_anchor(&mut self) -> Result<Box<dyn Anchor>, JournalError> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn set_aside(&mut self) -> Result<PathBuf, JournalError> {
+        let mut disk = self.disk();
+        disk.durable.clear();
+        disk.volatile.clear();
+        Ok(PathBuf::from("(memory, aside)"))
+    }
+}
