@@ -18,7 +18,10 @@ pub struct Address<M> {
 
 impl<M> Clone for Address<M> {
     fn clone(&self) -> Self {
-        Address { name: self.name, slot: Arc::clone(&self.slot) }
+        Address {
+            name: self.name,
+            slot: Arc::clone(&self.slot),
+        }
     }
 }
 
@@ -39,10 +42,18 @@ impl From<Gone> for KernelError {
     }
 }
 
+/// Answers a call. A caller that has gone away needs no answer.
+pub fn answer<T: Send + 'static>(port: RpcReplyPort<T>, with: T) {
+    let _ = port.send(with);
+}
+
 impl<M: Message> Address<M> {
     /// An address nobody is at yet.
     pub fn new(name: &'static str) -> Address<M> {
-        Address { name, slot: Arc::default() }
+        Address {
+            name,
+            slot: Arc::default(),
+        }
     }
 
     /// The name of whoever is meant to be here.

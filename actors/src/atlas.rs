@@ -24,8 +24,16 @@ impl Atlas {
     /// Forgets everything and learns a whole state.
     pub fn learn(&self, state: &State) {
         let mut pages = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        pages.zones = state.zones.iter().map(|(name, z)| (z.id, name.to_string())).collect();
-        pages.claims = state.claims.iter().map(|(key, c)| (*key, c.path.clone())).collect();
+        pages.zones = state
+            .zones
+            .iter()
+            .map(|(name, z)| (z.id, name.to_string()))
+            .collect();
+        pages.claims = state
+            .claims
+            .iter()
+            .map(|(key, c)| (*key, c.path.clone()))
+            .collect();
     }
 
     /// Learns what entries have touched.
@@ -51,11 +59,20 @@ impl Atlas {
     /// The zone's name, `host`, or `zone-N` if it is gone.
     pub fn zone(&self, id: ZoneId) -> String {
         let pages = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        pages.zones.get(&id).cloned().unwrap_or_else(|| placeholder(id))
+        pages
+            .zones
+            .get(&id)
+            .cloned()
+            .unwrap_or_else(|| placeholder(id))
     }
 
     /// The path of the claim on that object.
     pub fn claim(&self, key: &ObjectKey) -> Option<String> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).claims.get(key).cloned()
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .claims
+            .get(key)
+            .cloned()
     }
 }

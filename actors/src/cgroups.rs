@@ -96,7 +96,9 @@ impl CgroupTree {
     /// The ids of the cgroups above a path, nearest first, the root last.
     pub fn above(&self, path: &str) -> Vec<CgroupId> {
         let above = Path::new(path).ancestors().skip(1);
-        above.filter_map(|path| self.id_at(&path.to_string_lossy())).collect()
+        above
+            .filter_map(|path| self.id_at(&path.to_string_lossy()))
+            .collect()
     }
 }
 
@@ -113,12 +115,17 @@ fn is_gone(error: &io::Error) -> bool {
 pub fn of_process(pid: &str) -> io::Result<String> {
     let text = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
     v2_line(&text).ok_or_else(|| {
-        io::Error::new(io::ErrorKind::InvalidData, "no cgroup-v2 line (0::PATH) in it")
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            "no cgroup-v2 line (0::PATH) in it",
+        )
     })
 }
 
 fn v2_line(text: &str) -> Option<String> {
-    text.lines().find_map(|line| line.strip_prefix("0::")).map(str::to_owned)
+    text.lines()
+        .find_map(|line| line.strip_prefix("0::"))
+        .map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -134,7 +141,11 @@ mod tests {
         let c = tree.id_at("/a/b/c").expect("there");
         assert_eq!(tree.find(c).expect("readable"), Some("/a/b/c".into()));
         assert_eq!(tree.find(CgroupId(u64::MAX)).expect("readable"), None);
-        assert_eq!(tree.children("/a").expect("readable").len(), 1, "files are no cgroups");
+        assert_eq!(
+            tree.children("/a").expect("readable").len(),
+            1,
+            "files are no cgroups"
+        );
         assert_eq!(tree.children("/gone").expect("no error"), []);
         let above = ["/a/b", "/a", "/"].map(|path| tree.id_at(path).expect("there"));
         assert_eq!(tree.above("/a/b/c"), above);
@@ -142,7 +153,10 @@ mod tests {
 
     #[test]
     fn the_v2_line_is_found_among_v1_lines() {
-        assert_eq!(v2_line("4:memory:/x\n0::/user.slice\n"), Some("/user.slice".into()));
+        assert_eq!(
+            v2_line("4:memory:/x\n0::/user.slice\n"),
+            Some("/user.slice".into())
+        );
         assert_eq!(v2_line("4:memory:/x\n"), None);
     }
 }

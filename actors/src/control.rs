@@ -4,7 +4,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use syva_model::image::{Control, Mode, SCHEMA};
 use syva_model::kernel::{ControlStore, KernelError};
 
-use crate::address::Address;
+use crate::address::{Address, answer};
 use crate::loader::LoaderMsg;
 
 /// What may be asked of the control map.
@@ -55,7 +55,10 @@ impl Actor for ControlActor {
         args: ControlArgs,
     ) -> Result<ControlState, ActorProcessingErr> {
         let mut store = args.loader.call(LoaderMsg::Control).await??;
-        let row = Control { schema: SCHEMA, ..store.read()? };
+        let row = Control {
+            schema: SCHEMA,
+            ..store.read()?
+        };
         Ok(ControlState { store, row })
     }
 
@@ -65,18 +68,17 @@ impl Actor for ControlActor {
         message: ControlMsg,
         state: &mut ControlState,
     ) -> Result<(), ActorProcessingErr> {
-        // A port whose caller is gone needs no answer.
-        let _ = match message {
-            ControlMsg::Begin(seq, reply) => reply.send(state.set(|row| row.applying = seq)),
-            ControlMsg::AdvanceEpoch(reply) => reply.send(state.set(|row| row.epoch += 1)),
+        match message {
+            ControlMsg::Begin(seq, reply) => answer(reply, state.set(|row| row.applying = seq)),
+            ControlMsg::AdvanceEpoch(reply) => answer(reply, state.set(|row| row.epoch += 1)),
             ControlMsg::Finish(seq, mode, reply) => {
                 let settled = tokio::task::block_in_place(|| {
                     state.store.settle()?;
                     state.set(|row| (row.applied, row.applying, row.mode) = (seq, seq, mode))
                 });
-                reply.send(settled)
+                answer(reply, settled);
             }
-        };
+        }
         Ok(())
     }
 }

@@ -42,9 +42,9 @@ pub struct Health {
 impl Health {
     /// Whether a kernel enforces and every hook is attached to it.
     pub fn attached(&self) -> bool {
-        self.loaded.as_ref().is_some_and(|loaded| {
-            loaded.enforcing && loaded.hooks.iter().all(|hook| hook.attached)
-        })
+        self.loaded
+            .as_ref()
+            .is_some_and(|loaded| loaded.enforcing && loaded.hooks.iter().all(|hook| hook.attached))
     }
 
     /// The node's state.
@@ -70,7 +70,11 @@ impl Health {
         if !loaded.enforcing {
             words.push(format!("the {} backend enforces nothing", loaded.backend));
         }
-        for hook in loaded.hooks.iter().filter(|hook| loaded.enforcing && !hook.attached) {
+        for hook in loaded
+            .hooks
+            .iter()
+            .filter(|hook| loaded.enforcing && !hook.attached)
+        {
             let why = hook.problem.as_deref().unwrap_or("not attached");
             words.push(format!("hook {}: {why}", hook.hook.name()));
         }

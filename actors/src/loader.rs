@@ -8,7 +8,7 @@ use syva_model::kernel::{
     Capacity, ControlStore, CounterSource, EventSource, Kernel, KernelError, Prober, TableStore,
 };
 
-use crate::address::Address;
+use crate::address::{Address, answer};
 use crate::health::HealthMsg;
 use crate::park::{Lent, Park};
 
@@ -18,7 +18,10 @@ pub type BoxedKernel = Box<dyn Kernel>;
 /// What the owners of the parts ask for.
 pub enum LoaderMsg {
     /// A policy map.
-    Table(Table, RpcReplyPort<Result<Box<dyn TableStore>, KernelError>>),
+    Table(
+        Table,
+        RpcReplyPort<Result<Box<dyn TableStore>, KernelError>>,
+    ),
     /// The control map.
     Control(RpcReplyPort<Result<Box<dyn ControlStore>, KernelError>>),
     /// The ring buffer.
@@ -55,7 +58,10 @@ impl Actor for Loader {
         _: ActorRef<LoaderMsg>,
         args: LoaderArgs,
     ) -> Result<Lent<BoxedKernel>, ActorProcessingErr> {
-        let mut kernel = args.kernel.lend().ok_or("the kernel object is still in use")?;
+        let mut kernel = args
+            .kernel
+            .lend()
+            .ok_or("the kernel object is still in use")?;
         let capacity = args.capacity;
         // Loading verifies programs: seconds under emulation, and it blocks.
         let (kernel, loaded) = tokio::task::spawn_blocking(move || {
@@ -73,15 +79,14 @@ impl Actor for Loader {
         message: LoaderMsg,
         kernel: &mut Lent<BoxedKernel>,
     ) -> Result<(), ActorProcessingErr> {
-        // A port whose caller is gone needs no answer.
-        let _ = match message {
-            LoaderMsg::Table(table, reply) => reply.send(kernel.table(table)),
-            LoaderMsg::Control(reply) => reply.send(kernel.control()),
-            LoaderMsg::Events(reply) => reply.send(kernel.events()),
-            LoaderMsg::Prober(reply) => reply.send(kernel.prober()),
-            LoaderMsg::Counters(reply) => reply.send(kernel.counters()),
-            LoaderMsg::Unload(reply) => reply.send(kernel.unload()),
-        };
+        match message {
+            LoaderMsg::Table(table, reply) => answer(reply, kernel.table(table)),
+            LoaderMsg::Control(reply) => answer(reply, kernel.control()),
+            LoaderMsg::Events(reply) => answer(reply, kernel.events()),
+            LoaderMsg::Prober(reply) => answer(reply, kernel.prober()),
+            LoaderMsg::Counters(reply) => answer(reply, kernel.counters()),
+            LoaderMsg::Unload(reply) => answer(reply, kernel.unload()),
+        }
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use syva_model::image::{CgroupId, MapWrite, MemberRow, Table};
 use syva_model::kernel::{KernelError, Rows, TableStore};
 
-use crate::address::Address;
+use crate::address::{Address, answer};
 use crate::loader::LoaderMsg;
 
 /// What may be asked of a map.
@@ -13,7 +13,10 @@ pub enum MapMsg {
     /// Apply steps in order; stops at the first that fails.
     Write(Vec<MapWrite>, RpcReplyPort<Result<(), KernelError>>),
     /// Read one membership.
-    Member(CgroupId, RpcReplyPort<Result<Option<MemberRow>, KernelError>>),
+    Member(
+        CgroupId,
+        RpcReplyPort<Result<Option<MemberRow>, KernelError>>,
+    ),
     /// Read everything.
     Rows(RpcReplyPort<Result<Rows, KernelError>>),
 }
@@ -40,7 +43,10 @@ impl Actor for Map {
         _: ActorRef<MapMsg>,
         args: MapArgs,
     ) -> Result<Box<dyn TableStore>, ActorProcessingErr> {
-        Ok(args.loader.call(|reply| LoaderMsg::Table(args.table, reply)).await??)
+        Ok(args
+            .loader
+            .call(|reply| LoaderMsg::Table(args.table, reply))
+            .await??)
     }
 
     async fn handle(
@@ -49,21 +55,17 @@ impl Actor for Map {
         message: MapMsg,
         store: &mut Box<dyn TableStore>,
     ) -> Result<(), ActorProcessingErr> {
-        // A port whose caller is gone needs no answer.
-        let _ = match message {
+        match message {
             MapMsg::Write(steps, reply) => {
-                reply.send(steps.iter().try_for_each(|step| {
+                let outcome = steps.iter().try_for_each(|step| {
                     fail::fail_point!("map-before-write", |_| std::process::abort());
                     store.write(step)
-                }))
+                });
+                answer(reply, outcome);
             }
-            MapMsg::Member(id, reply) => reply.send(store.member(id)).map_err(drop_type),
-            MapMsg::Rows(reply) => reply.send(store.rows()).map_err(drop_type),
-        };
+            MapMsg::Member(id, reply) => answer(reply, store.member(id)),
+            MapMsg::Rows(reply) => answer(reply, store.rows()),
+        }
         Ok(())
     }
-}
-
-fn drop_type<T>(_: T) -> ractor::MessagingErr<Result<(), KernelError>> {
-    ractor::MessagingErr::ChannelClosed
 }

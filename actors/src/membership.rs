@@ -11,7 +11,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use syva_model::image::{CgroupId, MapWrite, MemberRow, Origin};
 use syva_model::kernel::{KernelError, Rows};
 
-use crate::address::Address;
+use crate::address::{Address, answer};
 use crate::cgroups::{CgroupTree, Found};
 use crate::map::MapMsg;
 
@@ -25,7 +25,10 @@ pub enum MembershipMsg {
     /// Apply `PutMember` and `DropMember` steps in order.
     Write(Vec<MapWrite>, RpcReplyPort<Result<(), KernelError>>),
     /// Check the kernel-born rows against cgroupfs, given the roots there should be.
-    Check(BTreeMap<CgroupId, MemberRow>, RpcReplyPort<Result<Checked, KernelError>>),
+    Check(
+        BTreeMap<CgroupId, MemberRow>,
+        RpcReplyPort<Result<Checked, KernelError>>,
+    ),
 }
 
 /// What a check found.
@@ -65,7 +68,13 @@ impl Walker {
                     }
                 }
                 MapWrite::DropMember(id) => self.drop_member(id, paths.get(&id)).await?,
-                _ => return Err(error("label", "a cgroup", "the step is no membership's".into())),
+                _ => {
+                    return Err(error(
+                        "label",
+                        "a cgroup",
+                        "the step is no membership's".into(),
+                    ));
+                }
             }
         }
         Ok(())
@@ -78,7 +87,11 @@ impl Walker {
         path: &str,
         row: MemberRow,
     ) -> Result<Vec<CgroupId>, KernelError> {
-        let row = MemberRow { root, origin: Origin::Kernel, ..row };
+        let row = MemberRow {
+            root,
+            origin: Origin::Kernel,
+            ..row
+        };
         let mut changed = Vec::new();
         for _ in 0..ROUNDS {
             let before = changed.len();
@@ -98,16 +111,16 @@ impl Walker {
                 return Ok(changed);
             }
         }
-        Err(error("label", path, format!("cgroups kept appearing for {ROUNDS} rounds")))
+        Err(error(
+            "label",
+            path,
+            format!("cgroups kept appearing for {ROUNDS} rounds"),
+        ))
     }
 
     /// Takes a root's subtree out of its zone: into the zone of the member above it, or into none.
     /// Parents first, so that nothing new is made under the old label.
-    async fn drop_member(
-        &self,
-        root: CgroupId,
-        path: Option<&String>,
-    ) -> Result<(), KernelError> {
+    async fn drop_member(&self, root: CgroupId, path: Option<&String>) -> Result<(), KernelError> {
         let heir = match path {
             Some(path) => self.heir(path).await?,
             None => None,
@@ -132,14 +145,21 @@ impl Walker {
                 return Ok(());
             }
         }
-        Err(error("unlabel", path, format!("cgroups kept appearing for {ROUNDS} rounds")))
+        Err(error(
+            "unlabel",
+            path,
+            format!("cgroups kept appearing for {ROUNDS} rounds"),
+        ))
     }
 
     /// The row that what lies at `path` inherits from above.
     async fn heir(&self, path: &str) -> Result<Option<MemberRow>, KernelError> {
         for id in self.tree.above(path) {
             if let Some(row) = self.member(id).await? {
-                return Ok(Some(MemberRow { origin: Origin::Kernel, ..row }));
+                return Ok(Some(MemberRow {
+                    origin: Origin::Kernel,
+                    ..row
+                }));
             }
         }
         Ok(None)
@@ -159,7 +179,9 @@ impl Walker {
         };
         let orphan = |row: &MemberRow| {
             row.origin == Origin::Kernel
-                && roots.get(&row.root).is_none_or(|root| root.zone != row.zone)
+                && roots
+                    .get(&row.root)
+                    .is_none_or(|root| root.zone != row.zone)
         };
         let paths = self.paths()?;
         for (root, row) in roots {
@@ -186,7 +208,9 @@ impl Walker {
     }
 
     async fn write(&self, step: MapWrite) -> Result<(), KernelError> {
-        self.members.call(|reply| MapMsg::Write(vec![step], reply)).await?
+        self.members
+            .call(|reply| MapMsg::Write(vec![step], reply))
+            .await?
     }
 
     async fn member(&self, id: CgroupId) -> Result<Option<MemberRow>, KernelError> {
@@ -195,18 +219,26 @@ impl Walker {
 
     fn paths(&self) -> Result<BTreeMap<CgroupId, String>, KernelError> {
         let root = self.tree.root().display();
-        self.tree.all().map_err(|said| error("list", &format!("cgroups below {root}"), said.to_string()))
+        self.tree
+            .all()
+            .map_err(|said| error("list", &format!("cgroups below {root}"), said.to_string()))
     }
 
     fn children(&self, path: &str) -> Result<Vec<Found>, KernelError> {
-        self.tree.children(path).map_err(|said| {
-            error("list", &format!("cgroup {path}"), said.to_string())
-        })
+        self.tree
+            .children(path)
+            .map_err(|said| error("list", &format!("cgroup {path}"), said.to_string()))
     }
 }
 
 fn error(operation: &'static str, on: &str, said: String) -> KernelError {
-    KernelError { operation, on: on.to_owned(), said, errno: None, remedy: String::new() }
+    KernelError {
+        operation,
+        on: on.to_owned(),
+        said,
+        errno: None,
+        remedy: String::new(),
+    }
 }
 
 /// The actor.
@@ -223,7 +255,10 @@ impl Actor for Membership {
         _: ActorRef<MembershipMsg>,
         args: MembershipArgs,
     ) -> Result<Walker, ActorProcessingErr> {
-        Ok(Walker { members: args.members, tree: args.tree })
+        Ok(Walker {
+            members: args.members,
+            tree: args.tree,
+        })
     }
 
     async fn handle(
@@ -234,11 +269,10 @@ impl Actor for Membership {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             MembershipMsg::Write(steps, reply) => {
-                // A port whose caller is gone needs no answer.
-                let _ = reply.send(walker.steps(&steps).await);
+                answer(reply, walker.steps(&steps).await);
             }
             MembershipMsg::Check(roots, reply) => {
-                let _ = reply.send(walker.check(&roots).await);
+                answer(reply, walker.check(&roots).await);
             }
         }
         Ok(())

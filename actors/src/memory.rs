@@ -103,7 +103,11 @@ impl Kernel for MemoryKernel {
     fn load(&mut self, _: &Capacity) -> Result<Loaded, KernelError> {
         self.inside().control.schema = SCHEMA;
         let why = || Some("the memory backend attaches nothing".to_owned());
-        let state = |hook: &Hook| HookState { hook: *hook, attached: false, problem: why() };
+        let state = |hook: &Hook| HookState {
+            hook: *hook,
+            attached: false,
+            problem: why(),
+        };
         Ok(Loaded {
             backend: "memory",
             enforcing: false,
@@ -116,7 +120,10 @@ impl Kernel for MemoryKernel {
     }
 
     fn table(&self, table: Table) -> Result<Box<dyn TableStore>, KernelError> {
-        Ok(Box::new(MemoryTable { kernel: self.clone(), table }))
+        Ok(Box::new(MemoryTable {
+            kernel: self.clone(),
+            table,
+        }))
     }
 
     fn control(&self) -> Result<Box<dyn ControlStore>, KernelError> {
@@ -218,15 +225,29 @@ impl Prober for MemoryKernel {
         };
         let stat = rustix::fs::fstat(fd).map_err(error)?;
         let fs = rustix::fs::fstatfs(fd).map_err(error)?;
-        let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
-        let key = ObjectKey { dev: major << 20 | minor, ino: stat.st_ino, subvol: 0 };
-        Ok(ObjectFacts { key, generation: 0, fs_magic: fs.f_type.cast_unsigned() })
+        let (major, minor) = (
+            rustix::fs::major(stat.st_dev),
+            rustix::fs::minor(stat.st_dev),
+        );
+        let key = ObjectKey {
+            dev: major << 20 | minor,
+            ino: stat.st_ino,
+            subvol: 0,
+        };
+        Ok(ObjectFacts {
+            key,
+            generation: 0,
+            fs_magic: fs.f_type.cast_unsigned(),
+        })
     }
 }
 
 impl CounterSource for MemoryKernel {
     fn counters(&self) -> Result<Counters, KernelError> {
         let hooks = vec![HookCounters::default(); Hook::ALL.len()];
-        Ok(Counters { hooks, ..Counters::default() })
+        Ok(Counters {
+            hooks,
+            ..Counters::default()
+        })
     }
 }

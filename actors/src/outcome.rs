@@ -36,7 +36,9 @@ pub enum CommandError {
         said: String,
     },
     /// Whoever had it in hand was restarted: the journal tells whether it was taken.
-    #[error("{0} before it answered: `syva-cli journal inspect` shows whether the command was taken")]
+    #[error(
+        "{0} before it answered: `syva-cli journal inspect` shows whether the command was taken"
+    )]
     Interrupted(#[from] Gone),
     /// Too many commands are waiting already.
     #[error("the engine has {0} commands in hand already: try again")]

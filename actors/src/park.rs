@@ -24,8 +24,15 @@ impl<T> Park<T> {
 
     /// Lends it to its one owner; `None` while another still has it.
     pub fn lend(&self) -> Option<Lent<T>> {
-        let resource = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-        Some(Lent { resource: Some(resource), park: self.clone() })
+        let resource = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()?;
+        Some(Lent {
+            resource: Some(resource),
+            park: self.clone(),
+        })
     }
 }
 

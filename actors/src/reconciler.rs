@@ -9,7 +9,7 @@ use syva_model::kernel::{KernelError, Rows};
 use syva_model::plan::{Diff, plan};
 use syva_model::project;
 
-use crate::address::Address;
+use crate::address::{Address, answer};
 use crate::control::ControlMsg;
 use crate::health::HealthMsg;
 use crate::map::MapMsg;
@@ -112,7 +112,10 @@ impl Work {
         let report = self.settle(outcome)?;
         if !report.born.gone.is_empty() {
             // The writer decides whether that is news; if it is being restarted, the next tick asks.
-            let _ = self.args.writer.cast(WriterMsg::CgroupsGone(report.born.gone.clone()));
+            let _ = self
+                .args
+                .writer
+                .cast(WriterMsg::CgroupsGone(report.born.gone.clone()));
         }
         Ok(report)
     }
@@ -124,7 +127,10 @@ impl Work {
         let mut held = self.args.maps.read().await?;
         forget_what_the_kernel_does_not_store(&mut held, &desired.image);
         let diff = project::diff(&held, &desired.image);
-        self.args.maps.run(&plan(&diff), desired.seq, desired.mode).await?;
+        self.args
+            .maps
+            .run(&plan(&diff), desired.seq, desired.mode)
+            .await?;
         let roots = desired.image.members.clone();
         let check = |reply| MembershipMsg::Check(roots, reply);
         let mut born = self.args.maps.membership.call(check).await??;
@@ -159,8 +165,13 @@ impl Work {
         match self.compare().await {
             Ok(report) if report.repaired() > 0 && !expected => {
                 let repaired = report.repaired() as u64;
-                self.args.drift.fetch_add(repaired, std::sync::atomic::Ordering::Relaxed);
-                tracing::warn!(?report, "drift: the maps held what the journal does not say");
+                self.args
+                    .drift
+                    .fetch_add(repaired, std::sync::atomic::Ordering::Relaxed);
+                tracing::warn!(
+                    ?report,
+                    "drift: the maps held what the journal does not say"
+                );
             }
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "the maps could not be compared; trying again"),
@@ -190,12 +201,16 @@ fn forget_what_the_kernel_does_not_store(held: &mut Image, desired: &Image) {
 impl Maps {
     /// Runs a plan: runs of steps for the same owner go there together, in order.
     async fn run(&self, steps: &[MapWrite], seq: u64, mode: Mode) -> Result<(), KernelError> {
-        self.control.call(|reply| ControlMsg::Begin(seq, reply)).await??;
+        self.control
+            .call(|reply| ControlMsg::Begin(seq, reply))
+            .await??;
         for run in steps.chunk_by(|a, b| a.table() == b.table()) {
             fail::fail_point!("reconciler-between-steps", |_| std::process::abort());
             self.write(run).await?;
         }
-        self.control.call(|reply| ControlMsg::Finish(seq, mode, reply)).await?
+        self.control
+            .call(|reply| ControlMsg::Finish(seq, mode, reply))
+            .await?
     }
 
     async fn write(&self, run: &[MapWrite]) -> Result<(), KernelError> {
@@ -204,9 +219,15 @@ impl Maps {
         match table {
             Table::Control => self.control.call(ControlMsg::AdvanceEpoch).await?,
             Table::Members => {
-                self.membership.call(|reply| MembershipMsg::Write(steps, reply)).await?
+                self.membership
+                    .call(|reply| MembershipMsg::Write(steps, reply))
+                    .await?
             }
-            _ => self.map(table)?.call(|reply| MapMsg::Write(steps, reply)).await?,
+            _ => {
+                self.map(table)?
+                    .call(|reply| MapMsg::Write(steps, reply))
+                    .await?
+            }
         }
     }
 
@@ -220,7 +241,9 @@ impl Maps {
                 Rows::Claims(rows) => image.claims.extend(rows),
                 Rows::Pairs(rows) => image.pairs.extend(rows),
                 Rows::Members(rows) => {
-                    let roots = rows.into_iter().filter(|(_, row)| row.origin == Origin::Journal);
+                    let roots = rows
+                        .into_iter()
+                        .filter(|(_, row)| row.origin == Origin::Journal);
                     image.members.extend(roots);
                 }
             }
@@ -230,7 +253,9 @@ impl Maps {
 
     fn map(&self, table: Table) -> Result<&Address<MapMsg>, KernelError> {
         let found = self.tables.iter().find(|(owned, _)| *owned == table);
-        found.map(|(_, address)| address).ok_or_else(|| refuse("a map has no owner"))
+        found
+            .map(|(_, address)| address)
+            .ok_or_else(|| refuse("a map has no owner"))
     }
 }
 
@@ -252,7 +277,11 @@ impl Actor for Reconciler {
         // After a restart the writer is there already and hands the image over; at start it does so
         // by itself once it is.
         let _ = args.writer.cast(WriterMsg::HandOver);
-        Ok(Work { args, desired: None, dirty: true })
+        Ok(Work {
+            args,
+            desired: None,
+            dirty: true,
+        })
     }
 
     async fn handle(
@@ -261,17 +290,16 @@ impl Actor for Reconciler {
         message: ReconcilerMsg,
         work: &mut Work,
     ) -> Result<(), ActorProcessingErr> {
-        // A port whose caller is gone needs no answer.
         match message {
             ReconcilerMsg::Adopt(desired, reply) => {
                 work.desired = Some(*desired);
-                let _ = reply.send(work.compare().await);
+                answer(reply, work.compare().await);
             }
             ReconcilerMsg::Apply(diff, seq, mode, reply) => {
-                let _ = reply.send(work.apply(&diff, seq, mode).await);
+                answer(reply, work.apply(&diff, seq, mode).await);
             }
             ReconcilerMsg::Compare(reply) => {
-                let _ = reply.send(work.compare().await);
+                answer(reply, work.compare().await);
             }
             ReconcilerMsg::Tick => work.tick().await,
         }

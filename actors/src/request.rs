@@ -93,11 +93,7 @@ impl Request {
     ///
     /// # Errors
     /// What is wrong with the request, or what could not be looked up.
-    pub fn resolve(
-        self,
-        prober: &dyn Prober,
-        tree: &CgroupTree,
-    ) -> Result<Command, CommandError> {
+    pub fn resolve(self, prober: &dyn Prober, tree: &CgroupTree) -> Result<Command, CommandError> {
         Ok(match self {
             Request::RegisterZone { zone, policy } => {
                 let zone = zone_name(zone)?;
@@ -106,12 +102,24 @@ impl Request {
                     .map(|path| resolve::claim(prober, path, Scope::Subtree))
                     .collect::<Result<_, _>>()?;
                 let policy = policy.map(|policy| policy.policy);
-                Command::RegisterZone { zone, policy, claims }
+                Command::RegisterZone {
+                    zone,
+                    policy,
+                    claims,
+                }
             }
-            Request::RemoveZone { zone, drain } => {
-                Command::RemoveZone { zone: zone_name(zone)?, drain }
-            }
-            Request::Attach { container, zone, cgroup, pod, source, generation } => {
+            Request::RemoveZone { zone, drain } => Command::RemoveZone {
+                zone: zone_name(zone)?,
+                drain,
+            },
+            Request::Attach {
+                container,
+                zone,
+                cgroup,
+                pod,
+                source,
+                generation,
+            } => {
                 if container.is_empty() {
                     let message = "the container id is empty";
                     return Err(Refusal::new(RefusalKind::Invalid, message).into());
@@ -128,12 +136,28 @@ impl Request {
                     generation,
                 })
             }
-            Request::Detach { container, source, generation } => {
-                Command::DetachContainer { container, source, generation }
-            }
-            Request::AllowComm(a, b) => Command::AllowComm { a: party(&a)?, b: party(&b)? },
-            Request::DenyComm(a, b) => Command::DenyComm { a: party(&a)?, b: party(&b)? },
-            Request::RegisterHostPath { zone, path, recursive } => Command::RegisterHostPath {
+            Request::Detach {
+                container,
+                source,
+                generation,
+            } => Command::DetachContainer {
+                container,
+                source,
+                generation,
+            },
+            Request::AllowComm(a, b) => Command::AllowComm {
+                a: party(&a)?,
+                b: party(&b)?,
+            },
+            Request::DenyComm(a, b) => Command::DenyComm {
+                a: party(&a)?,
+                b: party(&b)?,
+            },
+            Request::RegisterHostPath {
+                zone,
+                path,
+                recursive,
+            } => Command::RegisterHostPath {
                 zone: zone_name(zone)?,
                 claim: resolve::claim(prober, &path, scope(recursive))?,
             },

@@ -51,22 +51,40 @@ pub fn claim(prober: &dyn Prober, asked: &str, scope: Scope) -> Result<ClaimFact
         return Err(invalid(format!(
             "{asked} cannot be claimed: it lies on {name}, whose objects the engine cannot identify \
              yet; it can on {}",
-            KNOWN_FILE_SYSTEMS.iter().map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+            KNOWN_FILE_SYSTEMS
+                .iter()
+                .map(|(_, name)| *name)
+                .collect::<Vec<_>>()
+                .join(", ")
         )));
     }
     let path = path.into_os_string().into_string().map_err(|path| {
-        invalid(format!("{asked} leads to {}, which is not UTF-8", path.to_string_lossy()))
+        invalid(format!(
+            "{asked} leads to {}, which is not UTF-8",
+            path.to_string_lossy()
+        ))
     })?;
     let generation = facts.generation;
-    Ok(ClaimFacts { asked: asked.to_owned(), path, object: facts.key, generation, scope })
+    Ok(ClaimFacts {
+        asked: asked.to_owned(),
+        path,
+        object: facts.key,
+        generation,
+        scope,
+    })
 }
 
 fn canonical(asked: &str) -> Result<PathBuf, CommandError> {
     if !asked.starts_with('/') {
-        return Err(invalid(format!("the path {asked:?} is not absolute: give it from /")));
+        return Err(invalid(format!(
+            "the path {asked:?} is not absolute: give it from /"
+        )));
     }
-    std::fs::canonicalize(asked)
-        .map_err(|said| invalid(format!("cannot claim {asked:?}: looking it up said: {said}")))
+    std::fs::canonicalize(asked).map_err(|said| {
+        invalid(format!(
+            "cannot claim {asked:?}: looking it up said: {said}"
+        ))
+    })
 }
 
 /// Opens without any effect on what is opened (`O_PATH`) and asks the kernel what it is.
@@ -80,7 +98,9 @@ fn identify(prober: &dyn Prober, path: &Path, asked: &str) -> Result<ObjectFacts
 
 fn known(magic: u64) -> Result<(), String> {
     let named = |list: &[(u64, &str)]| {
-        list.iter().find(|(number, _)| *number == magic).map(|(_, name)| (*name).to_owned())
+        list.iter()
+            .find(|(number, _)| *number == magic)
+            .map(|(_, name)| (*name).to_owned())
     };
     if named(KNOWN_FILE_SYSTEMS).is_some() {
         return Ok(());
@@ -101,7 +121,10 @@ pub fn again(prober: &dyn Prober, state: &State) -> Vec<Reresolved> {
             let found = identify(prober, Path::new(path), path).ok();
             let found = found.filter(|facts| known(facts.fs_magic).is_ok());
             let found = found.map(|facts| (facts.key, facts.generation));
-            Reresolved { path: path.to_owned(), found }
+            Reresolved {
+                path: path.to_owned(),
+                found,
+            }
         })
         .collect()
 }
@@ -112,11 +135,15 @@ pub fn again(prober: &dyn Prober, state: &State) -> Vec<Reresolved> {
 /// A refusal if there is none.
 pub fn cgroup(tree: &CgroupTree, id: CgroupId, container: &str) -> Result<String, CommandError> {
     if id.0 == 0 {
-        return Err(invalid(format!("container {container}: cgroup id 0 is no cgroup")));
+        return Err(invalid(format!(
+            "container {container}: cgroup id 0 is no cgroup"
+        )));
     }
     let found = tree.find(id).map_err(|said| {
         let root = tree.root().display();
-        invalid(format!("container {container}: reading the cgroups below {root} said: {said}"))
+        invalid(format!(
+            "container {container}: reading the cgroups below {root} said: {said}"
+        ))
     })?;
     found.ok_or_else(|| {
         Refusal::new(
