@@ -13,15 +13,17 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done or unchanged; 1 refused (unknown zone, stale, conflict, invalid argument, not \
 permitted); 2 usage; 3 the daemon cannot be reached; 4 the daemon failed.";
 
+const GLOBAL: &str = "Options of every command";
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "syva-cli", version, about = "Asks the Syvä daemon of this node", after_help = EXIT_CODES)]
 pub struct Args {
     /// The daemon's socket
-    #[arg(long, global = true, env = "SYVA_SOCKET", default_value = DEFAULT_SOCKET, value_name = "PATH")]
+    #[arg(long, global = true, env = "SYVA_SOCKET", default_value = DEFAULT_SOCKET, value_name = "PATH", help_heading = GLOBAL)]
     pub socket: PathBuf,
     /// Text for people, or JSON for scripts (streams: one object a line)
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text, help_heading = GLOBAL)]
     pub format: Format,
     /// What is asked.
     #[command(subcommand)]

@@ -18,9 +18,7 @@ const NOT_ENFORCED_KEY: &str = "syva-not-enforced";
 /// How answers are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
-    /// For people.
     Text,
-    /// For scripts.
     Json,
 }
 

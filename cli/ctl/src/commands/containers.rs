@@ -6,7 +6,7 @@ use syva_rpc::v1::{
     AttachContainerRequest, ContainerSummary, DetachContainerRequest, ListContainersRequest,
 };
 
-use super::{ADAPTER, Session, refused_unless};
+use super::{ADAPTER, Session, refused_unless, said};
 use crate::exit::Failure;
 use crate::output::{Operation, Remarks, or_dash, table};
 
@@ -112,10 +112,9 @@ impl Attach {
                 "cgroup_id": cgroup_id,
                 "message": reply.message,
             }),
-            with_message(
-                format!("container {container} is in zone {zone}"),
-                &reply.message,
-            ),
+            said(&reply.message, || {
+                format!("container {container} is in zone {zone}")
+            }),
             Remarks::new(Vec::new(), &metadata),
         )
     }
@@ -134,20 +133,11 @@ impl Detach {
         refused_unless(reply.ok, &reply.message)?;
         session.out.done(
             json!({ "container_id": container, "message": reply.message }),
-            with_message(
-                format!("container {container} is in no zone"),
-                &reply.message,
-            ),
+            said(&reply.message, || {
+                format!("container {container} is in no zone")
+            }),
             Remarks::new(Vec::new(), &metadata),
         )
-    }
-}
-
-fn with_message(text: String, message: &str) -> String {
-    if message.is_empty() {
-        text
-    } else {
-        format!("{text} ({message})")
     }
 }
 

@@ -66,3 +66,12 @@ fn refused_unless(ok: bool, message: &str) -> Result<(), Failure> {
         Err(Failure::Refused(message.to_owned()))
     }
 }
+
+/// What the daemon says was done, or in other words where it says nothing.
+fn said(message: &str, otherwise: impl FnOnce() -> String) -> String {
+    if message.is_empty() {
+        otherwise()
+    } else {
+        message.to_owned()
+    }
+}

@@ -9,7 +9,7 @@ use syva_rpc::v1::{
     ZoneType,
 };
 
-use super::{Session, refused_unless, utf8};
+use super::{Session, refused_unless, said, utf8};
 use crate::exit::Failure;
 use crate::output::{Operation, Remarks, list, table};
 
@@ -44,7 +44,7 @@ struct PolicyFlags {
     /// The network mode: locked is loopback only, open is bridged, host is the host's own
     #[arg(long, value_enum, value_name = "MODE")]
     network: Option<NetworkArg>,
-    /// A path whose whole subtree belongs to the zone; may be repeated
+    /// A path of the host that belongs to the zone; may be repeated
     #[arg(long = "host-path", value_name = "PATH")]
     host_paths: Vec<PathBuf>,
     /// A zone (or `host`) it would talk to; may be repeated
@@ -164,13 +164,9 @@ impl Remove {
         let reply = session.client().await?.remove_zone(request).await?;
         let (metadata, reply, _) = reply.into_parts();
         refused_unless(reply.ok, &reply.message)?;
-        let text = match reply.message.as_str() {
-            "" => format!("zone {zone} removed"),
-            message => format!("zone {zone}: {message}"),
-        };
         session.out.done(
             json!({ "zone": zone, "message": reply.message }),
-            text,
+            said(&reply.message, || format!("zone {zone} removed")),
             Remarks::new(Vec::new(), &metadata),
         )
     }

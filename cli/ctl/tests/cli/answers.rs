@@ -211,3 +211,16 @@ fn a_status_is_printed_whole() {
         "would_deny": 1, "error": 0, "lost": 0})
     );
 }
+
+#[test]
+fn a_write_says_what_the_daemon_says_was_done() {
+    let ok = true;
+    for (message, said) in [
+        ("draining, 2 left", "draining, 2 left\n"),
+        ("", "zone web removed\n"),
+    ] {
+        let message = message.to_owned();
+        let daemon = start(Script::replying(RemoveZoneResponse { ok, message }));
+        assert_eq!(run(&daemon.socket, "zones remove web").out, said);
+    }
+}
