@@ -62,6 +62,8 @@ pub struct Ledger<T> {
     waiting: Vec<Waiting<T>>,
     touched: Touched,
     head: Head,
+    /// Why the batch in hand must be dropped, if it must.
+    broken: Option<String>,
 }
 
 struct Waiting<T> {
@@ -84,7 +86,7 @@ pub struct Undurable<T> {
     /// Whom to tell.
     pub tickets: Vec<T>,
     /// Why.
-    pub error: Box<JournalError>,
+    pub said: String,
 }
 
 impl<T> Ledger<T> {
@@ -102,6 +104,7 @@ impl<T> Ledger<T> {
             payloads: Vec::new(),
             waiting: Vec::new(),
             touched: Touched::default(),
+            broken: None,
         };
         ledger.replay()?;
         Ok(ledger)
@@ -161,6 +164,9 @@ impl<T> Ledger<T> {
         peer: Peer,
         ticket: T,
     ) -> Result<(), (T, CommandError)> {
+        if let Some(said) = &self.broken {
+            return Err((ticket, CommandError::NotJournaled(said.clone())));
+        }
         match admit(&self.state, &self.facts.node, &command) {
             Err(refusal) => Err((ticket, refusal.into())),
             Ok(Admission::Unchanged(reply)) => {
@@ -186,15 +192,12 @@ impl<T> Ledger<T> {
         let payload = entry.encode().map_err(|error| error.to_string())?;
         let head = self.head.after(&payload);
         // An admitted command folds. If one does not, admission and fold disagree: the state may be
-        // half changed, so the store is read again before anything else is taken.
-        let folded = match self.state.fold(&entry, head.hash) {
-            Ok(folded) => folded,
-            Err(error) => {
-                tracing::error!(%error, "an admitted command does not fold");
-                let again = self.reload();
-                return Err(format!("{error}; the journal was read again: {again:?}"));
-            }
-        };
+        // half changed, so the batch is dropped and the store is read again.
+        let folded = self.state.fold(&entry, head.hash).map_err(|error| {
+            let said = format!("admission and fold disagree: {error}");
+            self.broken = Some(said.clone());
+            said
+        })?;
         self.payloads.push(payload);
         self.touched.merge(folded.touched);
         self.head = head;
@@ -212,13 +215,17 @@ impl<T> Ledger<T> {
         let payloads = std::mem::take(&mut self.payloads);
         let waiting = std::mem::take(&mut self.waiting);
         let touched = std::mem::take(&mut self.touched);
-        // Without payloads this does nothing, and cannot fail.
-        if let Err(error) = self.journal.append(&payloads) {
+        // Without payloads appending does nothing, and cannot fail.
+        let appended = match self.broken.take() {
+            None => self
+                .journal
+                .append(&payloads)
+                .map_err(|error| error.to_string()),
+            Some(said) => Err(said),
+        };
+        if let Err(said) = appended {
             let tickets = waiting.into_iter().map(|w| w.ticket).collect();
-            return Err(Undurable {
-                tickets,
-                error: Box::new(error),
-            });
+            return Err(Undurable { tickets, said });
         }
         let change = (!payloads.is_empty()).then(|| {
             let diff = project::update(&mut self.image, &self.state, &touched);

@@ -1,6 +1,8 @@
 //! The reconciler: owns the desired image and makes the kernel's maps agree with it — by a plan for
 //! each batch of entries, and by comparison at start, after a failure, on a timer and on demand (D14).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
@@ -81,7 +83,9 @@ pub struct ReconcilerArgs {
     /// How often to compare.
     pub interval: Duration,
     /// Differences repaired since the start, for Status.
-    pub drift: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    pub drift: Arc<AtomicU64>,
+    /// The last entry whose effects the maps hold; written here alone.
+    pub applied: Arc<AtomicU64>,
 }
 
 /// The actor's state.
@@ -143,6 +147,9 @@ impl Work {
 
     fn settle<T>(&mut self, outcome: Result<T, KernelError>) -> Result<T, KernelError> {
         self.dirty = outcome.is_err();
+        if let (Ok(_), Some(desired)) = (&outcome, &self.desired) {
+            self.args.applied.store(desired.seq, Ordering::Release);
+        }
         let told = match &outcome {
             Ok(_) => HealthMsg::Clear(BEHIND.into()),
             Err(error) => HealthMsg::Raise(
@@ -165,9 +172,7 @@ impl Work {
         match self.compare().await {
             Ok(report) if report.repaired() > 0 && !expected => {
                 let repaired = report.repaired() as u64;
-                self.args
-                    .drift
-                    .fetch_add(repaired, std::sync::atomic::Ordering::Relaxed);
+                self.args.drift.fetch_add(repaired, Ordering::Relaxed);
                 tracing::warn!(
                     ?report,
                     "drift: the maps held what the journal does not say"

@@ -243,6 +243,7 @@ impl Plant {
             writer: self.writer.clone(),
             interval: self.interval,
             drift: Arc::clone(&self.drift),
+            applied: Arc::clone(&self.applied),
         }
     }
 

@@ -168,14 +168,12 @@ impl Desk {
             .call(message)
             .await
             .map_err(|gone| gone.to_string())?;
-        outcome.map_err(|error| error.to_string())?;
-        self.args.applied.store(seq, Ordering::Release);
-        Ok(())
+        outcome.map_err(|error| error.to_string())
     }
 
     /// The batch is dropped; the store may hold it all the same, so it is read again.
     async fn not_durable(&mut self, dropped: Undurable<Ticket>) -> Result<(), ActorProcessingErr> {
-        let said = dropped.error.to_string();
+        let said = dropped.said;
         for ticket in dropped.tickets {
             ticket.answer(Err(CommandError::NotJournaled(said.clone())));
         }
@@ -204,7 +202,7 @@ impl Desk {
             .call(|reply| ReconcilerMsg::Adopt(desired, reply))
             .await
         {
-            Ok(Ok(_)) => self.args.applied.store(seq, Ordering::Release),
+            Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::error!(%error, "the maps do not hold the journal's state"),
             Err(gone) => tracing::warn!("{gone}: it asks for the state when it is back"),
         }
@@ -234,7 +232,7 @@ impl Desk {
             }
         }
         let outcome = tokio::task::block_in_place(|| self.ledger.flush());
-        outcome.map_err(|dropped| dropped.error)?;
+        outcome.map_err(|dropped| dropped.said)?;
         self.hand_over().await;
         Ok(())
     }

@@ -16,6 +16,9 @@ pub const DEFAULT_SOCKET: &str = "/run/syva/syva-core.sock";
 /// The request metadata key in which a client names itself; the journal records it.
 pub const ADAPTER_KEY: &str = "syva-adapter";
 
+/// The reply trailer that says, once a value, what was taken and is not enforced yet.
+pub const NOT_ENFORCED_KEY: &str = "syva-not-enforced";
+
 /// Why there is no channel.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {

@@ -1,6 +1,8 @@
 //! The edges of Syvä: the `syva.core.v1` protocol, its client, and (feature `server`) its services.
 
 pub mod client;
+#[cfg(feature = "server")]
+pub mod server;
 
 /// The messages and stubs generated from `proto/syva/core/v1/core.proto`.
 #[allow(missing_docs, clippy::all, clippy::pedantic)]

@@ -64,6 +64,26 @@ pub struct Policy {
     pub allowed_egress_cidrs: Vec<String>,
 }
 
+impl Policy {
+    /// What of the policy nothing enforces yet, in words.
+    pub fn not_enforced(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if self.network_mode != NetworkMode::Host {
+            let mode = self.network_mode.name();
+            words.push(format!(
+                "network_mode={mode} is recorded; nothing enforces it yet"
+            ));
+        }
+        if !self.allowed_egress_cidrs.is_empty() {
+            words.push("allowed_egress_cidrs are recorded; nothing enforces them yet".to_owned());
+        }
+        if !self.allow_ptrace {
+            words.push("allow_ptrace=false is recorded; ptrace is not mediated yet".to_owned());
+        }
+        words
+    }
+}
+
 /// A path and what it was found to be.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

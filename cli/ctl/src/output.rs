@@ -8,12 +8,10 @@ use std::io::{self, Write as _};
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use syva_rpc::client::NOT_ENFORCED_KEY;
 use tonic::metadata::MetadataMap;
 
 use crate::exit::Failure;
-
-/// The reply metadata key in which the daemon says what it recorded and does not enforce.
-const NOT_ENFORCED_KEY: &str = "syva-not-enforced";
 
 /// How answers are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -1,0 +1,400 @@
+//! The service: each RPC is a request, an answer, and how the contract tells it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use syva_actors::outcome::Done;
+use syva_actors::{CommandError, Engine, Request as Ask};
+use syva_model::admit::RefusalKind;
+use syva_model::command::Pod;
+use syva_model::image::{CgroupId, Pair, Scope, ZoneId};
+use syva_model::name::Party;
+use syva_model::state::{Claim, State};
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use super::status::Known;
+use super::trailers::NotEnforced;
+use super::{convert, journal, refuse, status, watch};
+use crate::v1;
+use crate::v1::syva_core_server::SyvaCore;
+
+type Reply<T> = Result<Response<T>, Status>;
+type Stream<T> = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
+
+/// `syva.core.v1` over an engine.
+pub struct Service {
+    engine: Arc<Engine>,
+    since: Instant,
+}
+
+impl Service {
+    /// A service that counts its uptime from now.
+    pub fn new(engine: Arc<Engine>) -> Service {
+        Service {
+            engine,
+            since: Instant::now(),
+        }
+    }
+
+    /// Runs a command; the message is turned into a request by `ask`.
+    async fn run<T>(
+        &self,
+        request: Request<T>,
+        ask: impl FnOnce(T) -> Result<Ask, Status>,
+    ) -> Result<Result<Done, CommandError>, Status> {
+        let peer = convert::peer(&request)?;
+        Ok(self.engine.submit(ask(request.into_inner())?, peer).await)
+    }
+
+    /// Runs a command that is done or fails.
+    async fn done<T>(
+        &self,
+        request: Request<T>,
+        ask: impl FnOnce(T) -> Result<Ask, Status>,
+    ) -> Result<Done, Status> {
+        self.run(request, ask)
+            .await?
+            .map_err(|error| refuse::status(&error))
+    }
+
+    /// Runs a command whose refusals of these kinds are told as `ok=false` and a reason.
+    async fn said<T>(
+        &self,
+        request: Request<T>,
+        kinds: &[RefusalKind],
+        ask: impl FnOnce(T) -> Result<Ask, Status>,
+    ) -> Result<(bool, String), Status> {
+        match self.run(request, ask).await? {
+            Ok(done) => Ok((true, done.reply.message)),
+            Err(error) => refuse::as_reason(&error, kinds).map(|reason| (false, reason)),
+        }
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&State, u64) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        let asked = self
+            .engine
+            .ask(move |glance| question(glance.state, glance.applied));
+        asked.await.map_err(refuse::gone)
+    }
+}
+
+/// The ids a listing is limited to: all if no name is given.
+fn only(state: &State, name: &str) -> Result<Option<ZoneId>, Status> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let party = Party::new(name).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let id = state.party_id(&party);
+    id.map(Some)
+        .ok_or_else(|| Status::not_found(format!("there is no zone {name}")))
+}
+
+#[tonic::async_trait]
+impl SyvaCore for Service {
+    async fn register_zone(
+        &self,
+        request: Request<v1::RegisterZoneRequest>,
+    ) -> Reply<v1::RegisterZoneResponse> {
+        let name = request.get_ref().zone_name.clone();
+        let done = self
+            .done(request, |m| {
+                let policy = m.policy.map(convert::policy).transpose()?;
+                Ok(Ask::RegisterZone {
+                    zone: m.zone_name,
+                    policy,
+                })
+            })
+            .await?;
+        let id = done.reply.zone.unwrap_or(ZoneId::HOST);
+        let words = self
+            .ask(move |state, _| {
+                let zone = state.zones.iter().find(|(zone, _)| zone.as_str() == name);
+                zone.map(|(_, zone)| zone.policy.not_enforced())
+                    .unwrap_or_default()
+            })
+            .await?;
+        let mut response = Response::new(v1::RegisterZoneResponse {
+            zone_id: id.0,
+            notes: done.reply.notes,
+        });
+        response.extensions_mut().insert(NotEnforced(words));
+        Ok(response)
+    }
+
+    async fn remove_zone(
+        &self,
+        request: Request<v1::RemoveZoneRequest>,
+    ) -> Reply<v1::RemoveZoneResponse> {
+        let ask = |m: v1::RemoveZoneRequest| {
+            Ok(Ask::RemoveZone {
+                zone: m.zone_name,
+                drain: m.drain,
+            })
+        };
+        let (ok, message) = self.said(request, &[RefusalKind::Conflict], ask).await?;
+        Ok(Response::new(v1::RemoveZoneResponse { ok, message }))
+    }
+
+    async fn list_zones(&self, _: Request<v1::ListZonesRequest>) -> Reply<v1::ListZonesResponse> {
+        let zones = self
+            .ask(|state, applied| {
+                let zones = state.zones.iter().map(|(name, zone)| v1::ZoneSummary {
+                    name: name.to_string(),
+                    zone_id: zone.id.0,
+                    state: match zone {
+                        zone if zone.seq > applied => "pending",
+                        zone if zone.draining => "draining",
+                        _ => "active",
+                    }
+                    .to_owned(),
+                    containers_active: u32::try_from(state.members_in(zone.id)).unwrap_or(u32::MAX),
+                    policy: Some(convert::zone_policy(state, zone)),
+                    not_enforced: zone.policy.not_enforced(),
+                });
+                zones.collect()
+            })
+            .await?;
+        Ok(Response::new(v1::ListZonesResponse { zones }))
+    }
+
+    async fn attach_container(
+        &self,
+        request: Request<v1::AttachContainerRequest>,
+    ) -> Reply<v1::AttachContainerResponse> {
+        let kinds = [
+            RefusalKind::NotFound,
+            RefusalKind::Conflict,
+            RefusalKind::Exhausted,
+        ];
+        let ask = |m: v1::AttachContainerRequest| {
+            Ok(Ask::Attach {
+                container: m.container_id,
+                zone: m.zone_name,
+                cgroup: CgroupId(m.cgroup_id),
+                pod: Pod {
+                    namespace: m.pod_namespace,
+                    name: m.pod_name,
+                    uid: m.pod_uid,
+                },
+                source: m.source,
+                generation: m.generation,
+            })
+        };
+        let (ok, message) = self.said(request, &kinds, ask).await?;
+        Ok(Response::new(v1::AttachContainerResponse { ok, message }))
+    }
+
+    async fn detach_container(
+        &self,
+        request: Request<v1::DetachContainerRequest>,
+    ) -> Reply<v1::DetachContainerResponse> {
+        let ask = |m: v1::DetachContainerRequest| {
+            let (source, generation) = (m.source, m.generation);
+            Ok(Ask::Detach {
+                container: m.container_id,
+                source,
+                generation,
+            })
+        };
+        let (ok, message) = self.said(request, &[RefusalKind::Conflict], ask).await?;
+        Ok(Response::new(v1::DetachContainerResponse { ok, message }))
+    }
+
+    async fn allow_comm(
+        &self,
+        request: Request<v1::AllowCommRequest>,
+    ) -> Reply<v1::AllowCommResponse> {
+        self.done(request, |m| Ok(Ask::AllowComm(m.zone_a, m.zone_b)))
+            .await?;
+        Ok(Response::new(v1::AllowCommResponse { ok: true }))
+    }
+
+    async fn deny_comm(
+        &self,
+        request: Request<v1::DenyCommRequest>,
+    ) -> Reply<v1::DenyCommResponse> {
+        self.done(request, |m| Ok(Ask::DenyComm(m.zone_a, m.zone_b)))
+            .await?;
+        Ok(Response::new(v1::DenyCommResponse { ok: true }))
+    }
+
+    async fn list_comms(
+        &self,
+        request: Request<v1::ListCommsRequest>,
+    ) -> Reply<v1::ListCommsResponse> {
+        let name = request.into_inner().zone_name;
+        let pairs = self
+            .ask(move |state, _| {
+                let zone = only(state, &name)?;
+                let wanted = |pair: &&Pair| zone.is_none_or(|zone| pair.contains(zone));
+                let pairs = state
+                    .open_pairs()
+                    .iter()
+                    .filter(wanted)
+                    .map(|pair| v1::CommPair {
+                        zone_a: state.zone_label(pair.low()),
+                        zone_b: state.zone_label(pair.high()),
+                    });
+                Ok::<_, Status>(pairs.collect())
+            })
+            .await??;
+        Ok(Response::new(v1::ListCommsResponse { pairs }))
+    }
+
+    async fn set_ip_zone(&self, _: Request<v1::SetIpZoneRequest>) -> Reply<v1::SetIpZoneResponse> {
+        Err(no_ip_zones())
+    }
+
+    async fn remove_ip_zone(
+        &self,
+        _: Request<v1::RemoveIpZoneRequest>,
+    ) -> Reply<v1::RemoveIpZoneResponse> {
+        Err(no_ip_zones())
+    }
+
+    async fn register_host_path(
+        &self,
+        request: Request<v1::RegisterHostPathRequest>,
+    ) -> Reply<v1::RegisterHostPathResponse> {
+        let done = self
+            .done(request, |m| {
+                let (zone, path, recursive) = (m.zone_name, m.path, m.recursive);
+                Ok(Ask::RegisterHostPath {
+                    zone,
+                    path,
+                    recursive,
+                })
+            })
+            .await?;
+        let notes = done.reply.notes;
+        Ok(Response::new(v1::RegisterHostPathResponse {
+            inodes_registered: 1,
+            notes,
+        }))
+    }
+
+    async fn status(&self, _: Request<v1::StatusRequest>) -> Reply<v1::StatusResponse> {
+        let known = self.ask(Known::of).await?;
+        let health = self.engine.health().borrow().clone();
+        let counters = self.engine.counters().await;
+        let counters = counters.map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Response::new(v1::StatusResponse {
+            uptime_secs: self.since.elapsed().as_secs(),
+            max_zones: self.engine.max_zones(),
+            events_dropped: self.engine.events_dropped(),
+            drift_repaired: self.engine.drift_repaired(),
+            ..status::reply(known, &health, &counters)
+        }))
+    }
+
+    type WatchEventsStream = Stream<v1::DenyEvent>;
+
+    async fn watch_events(
+        &self,
+        request: Request<v1::WatchEventsRequest>,
+    ) -> Reply<Stream<v1::DenyEvent>> {
+        let events = self.engine.subscribe(request.into_inner().follow).await;
+        let events = ReceiverStream::new(events.map_err(refuse::gone)?);
+        Ok(Response::new(Box::pin(
+            events.map(|delivery| Ok(watch::event(&delivery))),
+        )))
+    }
+
+    type ReadJournalStream = Stream<v1::JournalEntry>;
+
+    async fn read_journal(
+        &self,
+        request: Request<v1::ReadJournalRequest>,
+    ) -> Reply<Stream<v1::JournalEntry>> {
+        let entries = journal::stream(self.engine.journal(), request.into_inner());
+        Ok(Response::new(Box::pin(ReceiverStream::new(entries))))
+    }
+
+    async fn state_digest(
+        &self,
+        _: Request<v1::StateDigestRequest>,
+    ) -> Reply<v1::StateDigestResponse> {
+        let (seq, head, digest) = self
+            .ask(|state, _| (state.seq(), state.head, state.digest()))
+            .await?;
+        let digest = digest.map_err(|error| Status::internal(error.to_string()))?;
+        let (digest, head) = (digest.0.to_vec(), head.0.to_vec());
+        Ok(Response::new(v1::StateDigestResponse { seq, digest, head }))
+    }
+
+    async fn list_containers(
+        &self,
+        request: Request<v1::ListContainersRequest>,
+    ) -> Reply<v1::ListContainersResponse> {
+        let name = request.into_inner().zone_name;
+        let containers = self.ask(move |state, _| containers(state, &name)).await??;
+        Ok(Response::new(v1::ListContainersResponse { containers }))
+    }
+
+    async fn list_host_paths(
+        &self,
+        request: Request<v1::ListHostPathsRequest>,
+    ) -> Reply<v1::ListHostPathsResponse> {
+        let name = request.into_inner().zone_name;
+        let paths = self.ask(move |state, _| host_paths(state, &name)).await??;
+        Ok(Response::new(v1::ListHostPathsResponse { paths }))
+    }
+}
+
+fn no_ip_zones() -> Status {
+    Status::unimplemented(
+        "addresses are not assigned to zones yet: nothing mediates the network, so nothing would \
+         come of it",
+    )
+}
+
+fn containers(state: &State, name: &str) -> Result<Vec<v1::ContainerSummary>, Status> {
+    let zone = only(state, name)?;
+    let members = state
+        .members
+        .iter()
+        .filter(|(_, member)| zone.is_none_or(|z| z == member.zone));
+    let summaries = members.map(|(id, member)| v1::ContainerSummary {
+        container_id: id.clone(),
+        zone: state.zone_label(member.zone),
+        cgroup_id: member.cgroup.0,
+        cgroup_path: member.cgroup_path.clone(),
+        source: member.source.clone(),
+        generation: member.generation,
+        pod_namespace: member.pod.namespace.clone(),
+        pod_name: member.pod.name.clone(),
+        pod_uid: member.pod.uid.clone(),
+        seq: member.seq,
+    });
+    Ok(summaries.collect())
+}
+
+fn host_paths(state: &State, name: &str) -> Result<Vec<v1::HostPath>, Status> {
+    let zone = only(state, name)?;
+    let entry = |claim: &Claim, inode: u64, standing: &str| v1::HostPath {
+        zone: state.zone_label(claim.zone),
+        path: claim.path.clone(),
+        recursive: claim.scope() == Scope::Subtree,
+        inode,
+        state: standing.to_owned(),
+        seq: claim.seq,
+    };
+    let held = state
+        .claims
+        .iter()
+        .map(|(key, claim)| (claim, key.ino, "claimed"));
+    let lost = state.lost.values().map(|claim| (claim, 0, "lost"));
+    let wanted = held
+        .chain(lost)
+        .filter(|(claim, ..)| zone.is_none_or(|z| z == claim.zone));
+    let mut paths: Vec<v1::HostPath> = wanted
+        .map(|(claim, inode, standing)| entry(claim, inode, standing))
+        .collect();
+    paths.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(paths)
+}
