@@ -6,6 +6,22 @@
 #include "socket.h"
 #include <bpf/bpf_tracing.h>
 
+/*
+ * Puts a type into the object's BTF, from which Rust's types are generated: those of the maps are
+ * there anyway, these are in none. It costs an instruction, hence here.
+ */
+#define EXPORT_TYPE(type) asm volatile("" : : "r"(bpf_core_type_id_local(type)))
+
+static __always_inline void export_types(void)
+{
+	EXPORT_TYPE(struct event);
+	EXPORT_TYPE(struct facts);
+	EXPORT_TYPE(enum verdict);
+	EXPORT_TYPE(enum zone_flag);
+	EXPORT_TYPE(enum claim_scope);
+	EXPORT_TYPE(enum member_origin);
+}
+
 SEC("iter/task_file")
 int probe(struct bpf_iter__task_file *ctx)
 {
@@ -17,6 +33,7 @@ int probe(struct bpf_iter__task_file *ctx)
 	__u32 zero = 0;
 	__u32 *fd = bpf_map_lookup_elem(&probe_request, &zero);
 
+	export_types();
 	if (!task || !file || !fd || ctx->fd != *fd)
 		return 0;
 	/* The reader is the daemon: no pid namespace can confuse the two. */
