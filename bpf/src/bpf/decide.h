@@ -9,9 +9,11 @@
 
 #include "model.h"
 
-#define ZONE_FLAG_PRIVILEGED 1u
-#define ZONE_FLAG_AUDIT	     2u
-#define ZONE_FLAG_PTRACE     4u
+enum zone_flag {
+	ZONE_FLAG_PRIVILEGED = 1,
+	ZONE_FLAG_AUDIT = 2,
+	ZONE_FLAG_PTRACE = 4,
+};
 
 enum verdict {
 	VERDICT_ALLOW,

@@ -7,19 +7,21 @@
 #include <bpf/bpf_tracing.h>
 
 /*
- * Puts a type into the object's BTF, from which Rust's types are generated: those of the maps are
- * there anyway, these are in none. It costs an instruction, hence here.
+ * Rust's types are generated from the object's BTF. Those of the maps are in it anyway; these are
+ * in none, and are put there by asking for their type's number, which costs one instruction, here.
  */
-#define EXPORT_TYPE(type) asm volatile("" : : "r"(bpf_core_type_id_local(type)))
+struct exported {
+	struct event event;
+	struct facts facts;
+	enum verdict verdict;
+	enum zone_flag zone_flag;
+	enum claim_scope claim_scope;
+	enum member_origin member_origin;
+};
 
 static __always_inline void export_types(void)
 {
-	EXPORT_TYPE(struct event);
-	EXPORT_TYPE(struct facts);
-	EXPORT_TYPE(enum verdict);
-	EXPORT_TYPE(enum zone_flag);
-	EXPORT_TYPE(enum claim_scope);
-	EXPORT_TYPE(enum member_origin);
+	asm volatile("" : : "r"(bpf_core_type_id_local(struct exported)));
 }
 
 SEC("iter/task_file")
