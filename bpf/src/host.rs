@@ -146,7 +146,8 @@ impl Host {
             ));
         }
         let root = self.cgroup_root.to_string_lossy();
-        let over = mounts().filter(|(point, _)| *point == root).last();
+        // The last mount on a place hides those before.
+        let over = mounts().rfind(|(point, _)| *point == root);
         match over {
             Some((_, "cgroup2")) => Ok(()),
             Some((_, kind)) => Err(no_cgroups(&root, &format!("a {kind} is mounted there"))),

@@ -11,7 +11,7 @@ pub(crate) const SITES: &[(&str, &str, &str)] = &[
     (
         "CLAIM_REUSED",
         "claim_reused",
-        "a claim row was replaced twice while it was read",
+        "a claim row was replaced while it was read; refused to zoned callers",
     ),
     (
         "INODE_STORAGE",

@@ -32,8 +32,11 @@ pub struct ProgramFact {
     pub verified: u32,
 }
 
+/// A program's name, and whether the kernel took it.
+pub type Alone = (String, Result<(), KernelError>);
+
 /// Loads and attaches every program alone, in an object of its own, and detaches it again.
-pub fn each_alone() -> Result<Vec<(String, Result<(), KernelError>)>, KernelError> {
+pub fn each_alone() -> Result<Vec<Alone>, KernelError> {
     let names: Vec<String> = load::open()?
         .open_object()
         .progs()

@@ -63,10 +63,11 @@ struct {
 	__type(value, struct pair_row);
 } pairs SEC(".maps");
 
+/* Not BPF_F_RDONLY_PROG, with which the kernel refuses a writable mapping. No program writes it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_MMAPABLE | BPF_F_RDONLY_PROG);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, struct control_row);
 } control SEC(".maps");

@@ -38,36 +38,34 @@ static __always_inline bool holds_claims(__u32 dev)
 	return row && *(volatile __u32 *)row == dev;
 }
 
-/*
- * The claim on exactly this inode, if it counts at this level of the walk. The key is read last, as
- * in read_member(); a row that was replaced under us is looked up again, and what was replaced
- * twice in that time is UNKNOWN rather than free.
- */
-static __always_inline __u32 claim_on(const struct object_key *key, __u32 generation, __u32 level)
-{
-	for (int attempt = 0; attempt < 2; attempt++) {
-		volatile struct claim_row *row = bpf_map_lookup_elem(&claims, key);
-		struct object_key copy;
-		__u32 zone, scope, born;
+/* What a row found for an inode means to the walk. */
+enum claim_match {
+	CLAIM_NONE, /* nothing here: go on upwards */
+	CLAIM_COUNTS,
+	CLAIM_REUSED, /* the row was replaced while it was read */
+};
 
-		if (!row)
-			return ZONE_HOST;
-		zone = row->zone;
-		scope = row->scope;
-		born = row->generation;
-		copy.dev = row->key.dev;
-		copy.ino = row->key.ino;
-		copy.subvol = row->key.subvol;
-		if (!same_object(&copy, key))
-			continue;
-		/* Another generation: the number was given to another object than the claimed one.
-		 */
-		if (born != generation || (scope == SCOPE_EXACT && level))
-			return ZONE_HOST;
-		return zone;
-	}
-	count_error(SITE_CLAIM_REUSED);
-	return ZONE_UNKNOWN;
+/*
+ * Whether the claim counts at this level. The key is read last, as in read_member(). Of another
+ * generation: the number was given to another object than the one that was claimed.
+ */
+static __always_inline enum claim_match match_claim(const volatile struct claim_row *row,
+						    const struct object_key *key, __u32 generation,
+						    __u32 level, __u32 *zone)
+{
+	__u64 born = row->generation, scope = row->scope;
+	__u64 off_key;
+
+	*zone = row->zone;
+	/* Sums of differences rather than comparisons: a branch here doubles the verifier's paths.
+	 */
+	off_key = (row->key.dev ^ key->dev) | (row->key.ino ^ key->ino) |
+		  (row->key.subvol ^ key->subvol);
+	if (off_key)
+		return CLAIM_REUSED;
+	if ((born ^ generation) | (level * (scope ^ SCOPE_SUBTREE)))
+		return CLAIM_NONE;
+	return CLAIM_COUNTS;
 }
 
 /*
@@ -80,37 +78,43 @@ static __always_inline void walk(struct dentry *dentry, bool direct, struct foun
 	struct super_block *sb = FIELD(direct, dentry, d_sb);
 	struct object_key key = {.dev = FIELD(direct, sb, s_dev)};
 	struct dentry *root = FIELD(direct, sb, s_root);
+	struct dentry *parent = dentry;
+	enum claim_match match = CLAIM_NONE;
+	__u32 zone = ZONE_HOST;
+	__u32 level = 0;
 
-	found->zone = ZONE_UNKNOWN;
-	found->depth = 0;
-	__builtin_memset(&found->key, 0, sizeof(found->key));
-	for (__u32 level = 0; level < WALK_LEVELS; level++) {
-		struct inode *inode = FIELD(direct, dentry, d_inode);
-		struct dentry *parent;
+	do {
+		struct claim_row *row;
+		struct inode *inode;
 
-		if (inode) {
-			__u32 zone;
-
-			key.ino = FIELD(direct, inode, i_ino);
-			zone = claim_on(&key, FIELD(direct, inode, i_generation), level);
-			if (zone != ZONE_HOST) {
-				found->zone = zone;
-				found->depth = level;
-				found->key = key;
-				return;
-			}
+		dentry = parent;
+		inode = FIELD(direct, dentry, d_inode);
+		key.ino = FIELD(direct, inode, i_ino);
+		row = bpf_map_lookup_elem(&claims, &key);
+		if (row) {
+			match = match_claim(row, &key, FIELD(direct, inode, i_generation), level,
+					    &zone);
+			if (match != CLAIM_NONE)
+				break;
 		}
 		parent = FIELD(direct, dentry, d_parent);
-		if (parent == dentry) {
-			if (dentry == root)
-				found->zone = ZONE_HOST;
-			else
-				count_error(SITE_WALK_ROOTLESS);
-			return;
-		}
-		dentry = parent;
+	} while (parent != dentry && ++level < WALK_LEVELS);
+
+	__builtin_memset(found, 0, sizeof(*found));
+	found->zone = ZONE_UNKNOWN;
+	if (match == CLAIM_COUNTS) {
+		found->zone = zone;
+		found->depth = level;
+		found->key = key;
+	} else if (match == CLAIM_REUSED) {
+		count_error(SITE_CLAIM_REUSED);
+	} else if (level == WALK_LEVELS) {
+		count_error(SITE_WALK_BOUND);
+	} else if (dentry != root) {
+		count_error(SITE_WALK_ROOTLESS);
+	} else {
+		found->zone = ZONE_HOST;
 	}
-	count_error(SITE_WALK_BOUND);
 }
 
 /* The sum of two counters that only ever grow names the pair of them. */
