@@ -1,1 +1,32 @@
-//! To be written.
+//! The kernel side: BPF-LSM programs, and the libbpf backend behind [`syva_model::kernel::Kernel`].
+//!
+//! The C programs are in `src/bpf`: one file a hook family (`hook_*.h`), over header libraries that
+//! follow a decision's flow: `subject.h` (who acts) → `object.h` (on what) → `decide.h` (may it) →
+//! `count.h`, `emit.h` (tell). `build.rs` compiles them and generates the types both sides share.
+//!
+//! The Rust modules follow the life of the kernel side: `host` (can this machine do it) → `load` →
+//! `tables`, `control` (what the daemon writes) → `events`, `counters`, `iter` (what it reads).
+//! `unsafe` is allowed in `skel`, `pod`, `map`, `mapped`, `iter`, `counters` and nowhere else.
+
+mod backend;
+mod control;
+mod counters;
+mod error;
+mod events;
+mod host;
+mod iter;
+mod load;
+mod log;
+mod map;
+mod mapped;
+mod pod;
+mod selftest;
+mod sites;
+mod skel;
+mod tables;
+pub mod verify;
+
+pub use backend::LibbpfKernel;
+
+#[cfg(test)]
+mod decide_test;

@@ -202,8 +202,16 @@ pub trait TableStore: Send {
     /// `PutMember` and `DropMember` touch exactly one row here; labelling what lies below is the
     /// membership actor's walk.
     fn write(&mut self, step: &MapWrite) -> Result<(), KernelError>;
-    /// Reads one cgroup's membership. Other tables refuse.
-    fn member(&mut self, id: CgroupId) -> Result<Option<MemberRow>, KernelError>;
+    /// Reads one cgroup's membership. Every table but the members' refuses.
+    fn member(&mut self, id: CgroupId) -> Result<Option<MemberRow>, KernelError> {
+        Err(KernelError {
+            operation: "read a membership from map",
+            on: format!("{}, cgroup {id}", self.table().name()),
+            said: "it holds no memberships".into(),
+            errno: None,
+            remedy: "this is a bug; report it".into(),
+        })
+    }
     /// Reads every row.
     fn rows(&mut self) -> Result<Rows, KernelError>;
 }

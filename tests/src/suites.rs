@@ -36,17 +36,30 @@ pub const EVERY: &[&str] = &["5.10", "6.1", "6.12", "latest"];
 pub const USUAL: &[&str] = &["6.1", "6.12"];
 
 /// Every suite, in the order they run.
-pub const ALL: &[Suite] = &[Suite {
-    name: "harness",
-    claims: "this kernel enforces a BPF LSM program, for one cgroup and one inode only",
-    kernels: EVERY,
-    gate: EVERY,
-    limit: 120,
-    budget: 30,
-    boot: Boot::DEFAULT,
-    pack: &[],
-    run: guest::harness::run,
-}];
+pub const ALL: &[Suite] = &[
+    Suite {
+        name: "harness",
+        claims: "this kernel enforces a BPF LSM program, for one cgroup and one inode only",
+        kernels: EVERY,
+        gate: EVERY,
+        limit: 120,
+        budget: 30,
+        boot: Boot::DEFAULT,
+        pack: &[],
+        run: guest::harness::run,
+    },
+    Suite {
+        name: "load",
+        claims: "this kernel accepts every program, alone and with the others",
+        kernels: EVERY,
+        gate: EVERY,
+        limit: 300,
+        budget: 60,
+        boot: Boot::DEFAULT,
+        pack: &[],
+        run: guest::load::run,
+    },
+];
 
 /// The suite with that name.
 pub fn named(name: &str) -> Option<&'static Suite> {

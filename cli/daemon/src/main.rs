@@ -1,2 +1,84 @@
-//! To be written.
-fn main() {}
+//! `syva-core`, the daemon: opens the journal, loads the kernel side, serves `syva.core.v1`.
+
+mod args;
+mod logging;
+mod node;
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+use syva_actors::engine::{Config, Engine};
+use syva_actors::loader::BoxedKernel;
+use syva_actors::memory::MemoryKernel;
+use syva_bpf::LibbpfKernel;
+use syva_rpc::server::{serve, socket};
+use tokio::signal::unix::{SignalKind, signal};
+
+use args::{Args, Backend};
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    logging::init(args.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.context("cannot start the asynchronous runtime")?;
+    // Everything runs in spawned tasks: calls between actors are slower from this thread.
+    runtime.block_on(async { tokio::spawn(run(args)).await? })
+}
+
+async fn run(args: Args) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
+    let config = Config {
+        journal_dir: args.state_dir.clone(),
+        cgroup_root: args.cgroup_root.clone(),
+        mode: args.mode.map(Into::into),
+        facts: node::facts(&args)?,
+        reconcile_every: args.reconcile_interval,
+    };
+    // The socket comes first: a second daemon is told so before it touches anything.
+    let listener = socket::bind(&args.socket_path)?;
+    let started = Engine::start(config, kernel(&args)).await;
+    let engine = match started {
+        Ok(engine) => Arc::new(engine),
+        Err(error) => {
+            remove_socket(&args);
+            return Err(error.into());
+        }
+    };
+    let health = engine.health().borrow().clone();
+    tracing::info!(
+        socket = %args.socket_path.display(),
+        health = health.grade().name(),
+        attached = health.attached(),
+        reasons = ?health.words(),
+        "syva-core is ready"
+    );
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
+        }
+    };
+    let served = serve(Arc::clone(&engine), listener, stop).await;
+    remove_socket(&args);
+    if let Ok(engine) = Arc::try_unwrap(engine) {
+        engine.stop().await;
+    }
+    Ok(served?)
+}
+
+fn kernel(args: &Args) -> BoxedKernel {
+    match args.backend {
+        Backend::Libbpf => Box::new(LibbpfKernel::new(args.cgroup_root.clone())),
+        Backend::Memory => Box::new(MemoryKernel::new()),
+    }
+}
+
+fn remove_socket(args: &Args) {
+    if let Err(error) = std::fs::remove_file(&args.socket_path) {
+        tracing::warn!(path = %args.socket_path.display(), %error, "cannot remove the socket");
+    }
+}

@@ -1,0 +1,181 @@
+//! The libbpf backend: one loaded object, whose parts are handed out to their owners.
+
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use libbpf_rs::MapHandle;
+use syva_model::image::Table;
+use syva_model::kernel::{
+    Capacity, ControlStore, CounterSource, EventSource, Kernel, KernelError, Loaded, Prober,
+    TableStore,
+};
+
+use crate::control::ControlMap;
+use crate::counters::CounterMaps;
+use crate::events::Ring;
+use crate::host::Host;
+use crate::iter::Probe;
+use crate::load::{self, Programs};
+use crate::map::Map;
+use crate::skel::BUILD;
+use crate::tables::{Claims, MemberFilter, Members, Pairs, Zones};
+use crate::{error, selftest};
+
+/// The real kernel.
+pub struct LibbpfKernel {
+    cgroup_root: PathBuf,
+    loaded: Option<Running>,
+}
+
+struct Running {
+    programs: Programs,
+    probe: Arc<Probe>,
+    filter: Arc<MemberFilter>,
+}
+
+impl LibbpfKernel {
+    /// A kernel side that is not loaded yet. `cgroup_root` is where cgroup v2 is mounted.
+    pub fn new(cgroup_root: PathBuf) -> LibbpfKernel {
+        LibbpfKernel {
+            cgroup_root,
+            loaded: None,
+        }
+    }
+
+    fn running(&self) -> Result<&Running, KernelError> {
+        self.loaded.as_ref().ok_or_else(|| {
+            error::here(
+                "use",
+                "the kernel side",
+                "nothing is loaded",
+                "load it first",
+            )
+        })
+    }
+
+    pub(crate) fn programs(&self) -> Result<&Programs, KernelError> {
+        Ok(&self.running()?.programs)
+    }
+
+    pub(crate) fn filter(&self) -> Result<&MemberFilter, KernelError> {
+        Ok(&self.running()?.filter)
+    }
+}
+
+impl std::fmt::Debug for LibbpfKernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LibbpfKernel")
+            .field("cgroup_root", &self.cgroup_root)
+            .field("loaded", &self.loaded.is_some())
+            .finish()
+    }
+}
+
+impl Kernel for LibbpfKernel {
+    fn load(&mut self, capacity: &Capacity) -> Result<Loaded, KernelError> {
+        let host = Host::of_this_process(&self.cgroup_root);
+        if let Some(running) = &mut self.loaded {
+            running.programs.attach_missing();
+        } else {
+            host.check()?;
+            let programs = Programs::load(capacity)?;
+            let maps = &programs.skel.maps;
+            let request = Map::new(maps.probe_request.as_fd(), "probe_request")?;
+            let probe = Arc::new(Probe::new(&programs.skel.progs.probe, request)?);
+            let filter = Arc::new(MemberFilter::new(maps.member_filter.as_fd())?);
+            self.loaded = Some(Running {
+                programs,
+                probe,
+                filter,
+            });
+        }
+        let running = self.running()?;
+        let hooks = running.programs.hook_states();
+        let missing = running.programs.missing();
+        Ok(Loaded {
+            backend: "libbpf",
+            enforcing: missing.is_empty() && hooks.iter().all(|hook| hook.attached),
+            hooks,
+            self_tests: selftest::run(&running.probe, &self.cgroup_root),
+            missing,
+            build: BUILD,
+            kernel_release: host.release()?,
+        })
+    }
+
+    fn table(&self, table: Table) -> Result<Box<dyn TableStore>, KernelError> {
+        let running = self.running()?;
+        let maps = &running.programs.skel.maps;
+        let name = table.name();
+        Ok(match table {
+            Table::Zones => Box::new(Zones {
+                map: Map::new(maps.zones.as_fd(), name)?,
+            }),
+            Table::Members => Box::new(Members {
+                map: Map::new(maps.members.as_fd(), name)?,
+                filter: Arc::clone(&running.filter),
+            }),
+            Table::Claims => Box::new(Claims::new(
+                Map::new(maps.claims.as_fd(), name)?,
+                Map::new(maps.claimed_devs.as_fd(), "claimed_devs")?,
+            )?),
+            Table::Pairs => Box::new(Pairs {
+                map: Map::new(maps.pairs.as_fd(), name)?,
+            }),
+            Table::Control => {
+                return Err(error::here(
+                    "open as a table of rows",
+                    name,
+                    "it has one row of its own kind",
+                    "ask for the control store",
+                ));
+            }
+        })
+    }
+
+    fn control(&self) -> Result<Box<dyn ControlStore>, KernelError> {
+        let maps = &self.running()?.programs.skel.maps;
+        let barrier = Map::new(maps.barrier.as_fd(), "barrier")?;
+        Ok(Box::new(ControlMap::new(maps.control.as_fd(), barrier)?))
+    }
+
+    fn events(&self) -> Result<Box<dyn EventSource>, KernelError> {
+        let maps = &self.running()?.programs.skel.maps;
+        let events = MapHandle::try_from(&*maps.events)
+            .map_err(|e| error::from_libbpf("duplicate the descriptor of map", "events", &e))?;
+        Ok(Box::new(Ring::new(events)?))
+    }
+
+    fn prober(&self) -> Result<Arc<dyn Prober>, KernelError> {
+        Ok(self.running()?.probe.clone())
+    }
+
+    fn counters(&self) -> Result<Arc<dyn CounterSource>, KernelError> {
+        let skel = &self.running()?.programs.skel;
+        let maps = &skel.maps;
+        let mut programs = Vec::new();
+        for program in load::programs(skel) {
+            let name = program.name().to_string_lossy().into_owned();
+            let fd = program
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(|e| error::from_io("duplicate the descriptor of program", &name, &e))?;
+            programs.push((name, fd));
+        }
+        Ok(Arc::new(CounterMaps {
+            hooks: Map::new(maps.hook_counters.as_fd(), "hook_counters")?,
+            denials: Map::new(maps.denials.as_fd(), "denials")?,
+            overflow: Map::new(maps.denials_overflow.as_fd(), "denials_overflow")?,
+            sites: Map::new(maps.error_sites.as_fd(), "error_sites")?,
+            programs,
+            cpus: libbpf_rs::num_possible_cpus()
+                .map_err(|e| error::from_libbpf("count the possible", "CPUs", &e))?,
+        }))
+    }
+
+    fn unload(&mut self) -> Result<(), KernelError> {
+        self.loaded = None;
+        Ok(())
+    }
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The decision, and the only one: who may do what to whom. Pure: no map, no helper, no kernel type.
+ * It is compiled for the host too, and compared there with syva_model::decision over all its
+ * inputs.
+ */
+#ifndef SYVA_DECIDE_H
+#define SYVA_DECIDE_H
+
+#include "model.h"
+
+enum zone_flag {
+	ZONE_FLAG_PRIVILEGED = 1,
+	ZONE_FLAG_AUDIT = 2,
+	ZONE_FLAG_PTRACE = 4,
+};
+
+enum verdict {
+	VERDICT_ALLOW,
+	VERDICT_WOULD_DENY,
+	VERDICT_DENY,
+};
+
+struct question {
+	unsigned int kind;    /* enum object_kind */
+	unsigned int subject; /* the caller's zone */
+	unsigned int flags;   /* of the caller's zone row; 0, the strictest, if it has none */
+	unsigned int object;  /* the object's zone */
+	unsigned int pair;    /* whether the pair of the two is allowed */
+};
+
+/* Nothing may reach what is changing zone, nor what could not be identified. */
+static inline int out_of_reach(unsigned int object)
+{
+	return object == ZONE_LIMBO || object == ZONE_UNKNOWN;
+}
+
+/* Whether the answer is "allow" whatever the zone row and the pair say: the fast path asks this
+ * first. */
+static inline int settled(unsigned int kind, unsigned int subject, unsigned int object)
+{
+	if (subject == ZONE_HOST)
+		return 1;
+	if (out_of_reach(object))
+		return 0;
+	return object == subject || (object == ZONE_HOST && kind == OBJECT_FILE);
+}
+
+static inline enum verdict decide(const struct question *q)
+{
+	if (settled(q->kind, q->subject, q->object) || (q->flags & ZONE_FLAG_PRIVILEGED))
+		return VERDICT_ALLOW;
+	if (q->pair && !out_of_reach(q->object))
+		return VERDICT_ALLOW;
+	return q->flags & ZONE_FLAG_AUDIT ? VERDICT_WOULD_DENY : VERDICT_DENY;
+}
+
+#endif

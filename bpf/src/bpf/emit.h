@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Judging, and telling the daemon: what every hook does once it knows subject and object. */
+#ifndef SYVA_EMIT_H
+#define SYVA_EMIT_H
+
+#include "object.h"
+#include "subject.h"
+
+static __always_inline __u32 flags_of_zone(__u32 id)
+{
+	struct zone_row *row = bpf_map_lookup_elem(&zones, &id);
+
+	/* Read whole: the row is one word. A zone without a row is judged as the strictest. */
+	if (row) {
+		__u64 word = *(volatile __u64 *)row;
+
+		if ((__u32)word == id)
+			return word >> 32;
+	}
+	return 0;
+}
+
+static __always_inline bool pair_allowed(__u32 a, __u32 b)
+{
+	struct pair_row key = {.low = a < b ? a : b, .high = a < b ? b : a};
+	struct pair_row *row = bpf_map_lookup_elem(&pairs, &key);
+
+	return row && *(volatile __u64 *)row == ((__u64)key.high << 32 | key.low);
+}
+
+/* Answers and counts. Rows are looked up only if they can matter. */
+static __always_inline enum verdict judge(enum hook hook, enum object_kind kind,
+					  const struct subject *subject, __u32 object)
+{
+	enum verdict verdict = VERDICT_ALLOW;
+
+	if (!settled(kind, subject->zone, object)) {
+		struct question question = {
+			.kind = kind,
+			.subject = subject->zone,
+			.flags = flags_of_zone(subject->zone),
+			.object = object,
+			.pair = pair_allowed(subject->zone, object),
+		};
+
+		verdict = decide(&question);
+	}
+	count_verdict(hook, verdict);
+	if (verdict == VERDICT_DENY)
+		count_denial(hook, subject->zone, object);
+	return verdict;
+}
+
+/*
+ * The hook's return value. The constants are loaded in the asm: clang otherwise computes -EPERM
+ * from the comparison, and 6.12 cannot prove that such a value lies between -4095 and 0.
+ */
+static __always_inline int answer(enum verdict verdict)
+{
+	int ret = 0;
+
+	if (verdict == VERDICT_DENY)
+		asm volatile("%0 = %1" : "=r"(ret) : "i"(-EPERM));
+	return ret;
+}
+
+/* Begins an event, or counts that there was no room for it. */
+static __always_inline struct event *event_begin(enum hook hook, enum verdict verdict,
+						 const struct subject *subject, __u32 object)
+{
+	struct event *event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	__u32 zero = 0;
+	struct control_row *row = bpf_map_lookup_elem(&control, &zero);
+
+	if (!event) {
+		count_lost(hook);
+		return NULL;
+	}
+	/* The ring's memory holds the event that was there before. */
+	__builtin_memset(event, 0, sizeof(*event));
+	event->monotonic_ns = bpf_ktime_get_ns();
+	event->subject_cgroup = subject->cgroup;
+	event->hook = hook;
+	event->verdict = verdict;
+	event->subject = subject->zone;
+	event->object = object;
+	event->pid = pid_tgid >> 32;
+	event->tid = pid_tgid;
+	if (row) {
+		event->applied = *(volatile __u64 *)&row->applied;
+		event->applying = *(volatile __u64 *)&row->applying;
+	}
+	if (bpf_get_current_comm(event->comm, sizeof(event->comm)))
+		count_error(SITE_COMM);
+	return event;
+}
+
+/* Says which object it was, and walks again to learn which claim made it so: a denial may cost. */
+static __always_inline void describe_dentry(struct event *event, struct dentry *dentry)
+{
+	const unsigned char *name = BPF_CORE_READ(dentry, d_name.name);
+	struct found found;
+
+	event->inode = BPF_CORE_READ(dentry, d_inode, i_ino);
+	if (bpf_probe_read_kernel_str(event->name, sizeof(event->name), name) < 0)
+		count_error(SITE_NAME);
+	walk(dentry, false, &found);
+	event->claim = found.key;
+	event->depth = found.depth;
+}
+
+static __always_inline void event_end(struct event *event)
+{
+	bpf_ringbuf_submit(event, 0);
+}
+
+#endif

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * What is acted on: a file's label is the zone of its nearest claimed ancestor on its superblock.
+ * It is found by walking the dentry's parents, and cached with the inode under an epoch.
+ */
+#ifndef SYVA_OBJECT_H
+#define SYVA_OBJECT_H
+
+#include "count.h"
+#include <bpf/bpf_core_read.h>
+
+/* Deeper objects are UNKNOWN. A path of PATH_MAX bytes could have 2,048 levels; real ones have 30.
+ */
+#define WALK_LEVELS 256
+
+/* Where a walk ended. */
+struct found {
+	__u32 zone;	       /* ZONE_HOST: no claim */
+	__u32 depth;	       /* levels below the claim */
+	struct object_key key; /* the claim's, if there is one */
+};
+
+/*
+ * Reads a field of a kernel object: by a direct load if `direct` (a BTF pointer that the verifier
+ * follows), else by a helper (an address it knows nothing of, such as a list node's container).
+ */
+#define FIELD(direct, object, field) ((direct) ? (object)->field : BPF_CORE_READ((object), field))
+
+static __always_inline bool same_object(const struct object_key *a, const struct object_key *b)
+{
+	return a->dev == b->dev && a->ino == b->ino && a->subvol == b->subvol;
+}
+
+static __always_inline bool holds_claims(__u32 dev)
+{
+	__u32 *row = bpf_map_lookup_elem(&claimed_devs, &dev);
+
+	return row && *(volatile __u32 *)row == dev;
+}
+
+/* What a row found for an inode means to the walk. */
+enum claim_match {
+	CLAIM_NONE, /* nothing here: go on upwards */
+	CLAIM_COUNTS,
+	CLAIM_REUSED, /* the row was replaced while it was read */
+};
+
+/*
+ * Whether the claim counts at this level. The key is read last, as in read_member(). Of another
+ * generation: the number was given to another object than the one that was claimed.
+ */
+static __always_inline enum claim_match match_claim(const volatile struct claim_row *row,
+						    const struct object_key *key, __u32 generation,
+						    __u32 level, __u32 *zone)
+{
+	__u64 born = row->generation, scope = row->scope;
+	__u64 off_key;
+
+	*zone = row->zone;
+	/* Sums of differences rather than comparisons: a branch here doubles the verifier's paths.
+	 */
+	off_key = (row->key.dev ^ key->dev) | (row->key.ino ^ key->ino) |
+		  (row->key.subvol ^ key->subvol);
+	if (off_key)
+		return CLAIM_REUSED;
+	if ((born ^ generation) | (level * (scope ^ SCOPE_SUBTREE)))
+		return CLAIM_NONE;
+	return CLAIM_COUNTS;
+}
+
+/*
+ * Walks from `dentry` to the nearest claim. A walk past the bound, or one that does not end at the
+ * superblock's root (dentries from open_by_handle_at(2) need not be connected), is UNKNOWN: both
+ * are within a zoned task's power to bring about.
+ */
+static __always_inline void walk(struct dentry *dentry, bool direct, struct found *found)
+{
+	struct super_block *sb = FIELD(direct, dentry, d_sb);
+	struct object_key key = {.dev = FIELD(direct, sb, s_dev)};
+	struct dentry *root = FIELD(direct, sb, s_root);
+	struct dentry *parent = dentry;
+	enum claim_match match = CLAIM_NONE;
+	__u32 zone = ZONE_HOST;
+	__u32 level = 0;
+
+	do {
+		struct claim_row *row;
+		struct inode *inode;
+
+		dentry = parent;
+		inode = FIELD(direct, dentry, d_inode);
+		key.ino = FIELD(direct, inode, i_ino);
+		row = bpf_map_lookup_elem(&claims, &key);
+		if (row) {
+			match = match_claim(row, &key, FIELD(direct, inode, i_generation), level,
+					    &zone);
+			if (match != CLAIM_NONE)
+				break;
+		}
+		parent = FIELD(direct, dentry, d_parent);
+	} while (parent != dentry && ++level < WALK_LEVELS);
+
+	__builtin_memset(found, 0, sizeof(*found));
+	found->zone = ZONE_UNKNOWN;
+	if (match == CLAIM_COUNTS) {
+		found->zone = zone;
+		found->depth = level;
+		found->key = key;
+	} else if (match == CLAIM_REUSED) {
+		count_error(SITE_CLAIM_REUSED);
+	} else if (level == WALK_LEVELS) {
+		count_error(SITE_WALK_BOUND);
+	} else if (dentry != root) {
+		count_error(SITE_WALK_ROOTLESS);
+	} else {
+		found->zone = ZONE_HOST;
+	}
+}
+
+/* The sum of two counters that only ever grow names the pair of them. */
+static __always_inline __u64 current_epoch(void)
+{
+	__u32 zero = 0;
+	struct control_row *row = bpf_map_lookup_elem(&control, &zero);
+	__u64 *renames = bpf_map_lookup_elem(&rename_epoch, &zero);
+
+	/* Never 0, which marks a label that was never written. */
+	if (!row || !renames)
+		return 0;
+	return 1 + *(volatile __u64 *)&row->epoch + *(volatile __u64 *)renames;
+}
+
+/*
+ * A dentry that leads to the inode, which is not f_path's own: overlayfs before 6.8 opens its
+ * backing file under the overlay's path, and only the backing inode's own path says what is opened.
+ */
+static __always_inline struct dentry *alias_of(struct inode *inode)
+{
+	struct hlist_node *node = BPF_CORE_READ(inode, i_dentry.first);
+
+	if (!node)
+		return NULL;
+	return (void *)node - bpf_core_field_offset(struct dentry, d_u.d_alias);
+}
+
+/* The label of an open file's inode. */
+static __always_inline __u32 label_of_file(enum hook hook, struct file *file)
+{
+	struct inode *inode = file->f_inode;
+	struct cached_label *cached = NULL;
+	__u64 epoch = current_epoch();
+	struct dentry *dentry = file->f_path.dentry;
+	struct found found;
+	__u64 tagged;
+
+	/* A hard link's label depends on the path, and links come and go without a rename. */
+	if (inode->i_nlink <= 1 && dentry->d_inode == inode) {
+		/* f_inode, not the dentry's: 7.x does not trust what it finds through f_path. */
+		cached = bpf_inode_storage_get(&labels, inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (!cached)
+			count_hook_error(hook, SITE_INODE_STORAGE);
+		else if (cached->epoch == epoch) {
+			tagged = *(volatile __u64 *)&cached->tagged;
+			if (tagged >> 32 == (__u32)epoch)
+				return (__u32)tagged;
+		}
+	}
+	if (!holds_claims(inode->i_sb->s_dev)) {
+		found.zone = ZONE_HOST;
+	} else if (dentry->d_inode == inode) {
+		walk(dentry, true, &found);
+	} else {
+		dentry = alias_of(inode);
+		if (!dentry) {
+			count_hook_error(hook, SITE_ALIAS);
+			return ZONE_UNKNOWN;
+		}
+		walk(dentry, false, &found);
+	}
+	if (cached && found.zone != ZONE_UNKNOWN) {
+		*(volatile __u64 *)&cached->tagged = (epoch << 32) | found.zone;
+		*(volatile __u64 *)&cached->epoch = epoch;
+	}
+	return found.zone;
+}
+
+#endif

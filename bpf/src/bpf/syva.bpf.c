@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* The BPF object: one file a hook family, over the libraries they share. */
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "hook_file.h"
+#include "hook_socket.h"
+#include "hook_task.h"
+#include "cgroup.h"
+#include "rename.h"
+#include "probe.h"
+
+/* The kernel runs LSM programs under a GPL-compatible licence only. */
+char LICENSE[] SEC("license") = "Dual MIT/GPL";

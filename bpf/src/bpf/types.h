@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * What crosses between kernel and daemon: map keys, map values, events. Rust's types are generated
+ * from these through BTF. No implicit padding: the kernel compares keys byte for byte.
+ *
+ * Every value carries its key. An element that was freed is reused at once, under a reader that
+ * still holds it; the reader compares the key after reading the rest (see fresh()).
+ */
+#ifndef SYVA_TYPES_H
+#define SYVA_TYPES_H
+
+#include "uapi.h"
+
+/* A file-system object as the kernel names it: s_dev, i_ino, and the subvolume where there is one.
+ */
+struct object_key {
+	__u32 dev;
+	__u32 pad;
+	__u64 ino;
+	__u64 subvol;
+};
+
+enum claim_scope {
+	SCOPE_EXACT,
+	SCOPE_SUBTREE,
+};
+
+struct claim_row {
+	struct object_key key;
+	__u32 zone;
+	__u32 scope;
+	__u64 generation;
+};
+
+enum member_origin {
+	ORIGIN_JOURNAL,
+	ORIGIN_KERNEL,
+};
+
+/* A cgroup's zone. `root` is the attached cgroup it is, or descends from. */
+struct member_row {
+	__u64 cgroup;
+	__u32 zone;
+	__u32 origin;
+	__u64 root;
+};
+
+struct zone_row {
+	__u32 id;
+	__u32 flags;
+};
+
+/* Both directions of an allowed pair; low < high. */
+struct pair_row {
+	__u32 low;
+	__u32 high;
+};
+
+/* Written by the daemon alone, word by word through a mapping. */
+struct control_row {
+	__u32 schema;
+	__u32 mode;
+	__u64 epoch;
+	__u64 applied;
+	__u64 applying;
+	__u64 build;
+};
+
+/*
+ * A label cached with its inode. Two words that are each written whole: `tagged` repeats the low
+ * half of the epoch above the zone, so a reader never pairs one writer's epoch with another one's
+ * zone.
+ */
+struct cached_label {
+	__u64 epoch;
+	__u64 tagged;
+};
+
+struct hook_counts {
+	__u64 allow;
+	__u64 deny;
+	__u64 would_deny;
+	__u64 error;
+	__u64 lost;
+};
+
+struct denial_key {
+	__u32 hook;
+	__u32 subject;
+	__u32 object;
+};
+
+struct denial_count {
+	struct denial_key key;
+	__u32 pad;
+	__u64 count;
+};
+
+#define NAME_BYTES 128
+#define COMM_BYTES 16
+
+struct event {
+	__u64 monotonic_ns;
+	__u64 subject_cgroup;
+	__u64 inode;
+	__u64 applied;
+	__u64 applying;
+	/* All zero where no claim gave the object its zone. */
+	struct object_key claim;
+	__u32 depth;
+	__u32 hook;
+	__u32 verdict;
+	__u32 subject;
+	__u32 object;
+	__u32 pid;
+	__u32 tid;
+	__u32 object_pid;
+	__u32 signal;
+	__u32 pad;
+	char comm[COMM_BYTES];
+	char name[NAME_BYTES];
+};
+
+/* What the probe says of one open descriptor. */
+struct facts {
+	struct object_key key;
+	__u64 generation;
+	__u64 magic;
+	__u64 task_cgroup;
+	/* 0 unless the descriptor is a socket. */
+	__u64 socket_cgroup;
+};
+
+#endif

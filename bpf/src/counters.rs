@@ -1,0 +1,114 @@
+//! What the kernel counts: decisions by hook, denials by pair, failures by site.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+
+use libbpf_rs::libbpf_sys as sys;
+use syva_model::hook::Hook;
+use syva_model::image::ZoneId;
+use syva_model::kernel::{CounterSource, Counters, DenialCount, HookCounters, KernelError};
+
+use crate::error;
+use crate::map::Map;
+use crate::sites::SITES;
+use crate::skel::types::{denial_count, denial_key, hook_counts};
+
+/// The counting maps, and the programs whose missed runs the kernel counts itself.
+#[derive(Debug)]
+pub(crate) struct CounterMaps {
+    pub(crate) hooks: Map<u32, hook_counts>,
+    pub(crate) denials: Map<denial_key, denial_count>,
+    pub(crate) overflow: Map<u32, u64>,
+    pub(crate) sites: Map<u32, u64>,
+    pub(crate) programs: Vec<(String, OwnedFd)>,
+    pub(crate) cpus: usize,
+}
+
+impl CounterMaps {
+    fn hook(&self, hook: Hook) -> Result<HookCounters, KernelError> {
+        let per_cpu = self
+            .hooks
+            .get_percpu(&hook.index(), self.cpus)
+            .map_err(|e| error::from_io("read counters of hook", hook.name(), &e))?;
+        let mut sum = HookCounters::default();
+        for counts in per_cpu {
+            sum.allow += counts.allow;
+            sum.deny += counts.deny;
+            sum.would_deny += counts.would_deny;
+            sum.error += counts.error;
+            sum.lost += counts.lost;
+        }
+        Ok(sum)
+    }
+
+    fn denials(&self) -> Result<Vec<DenialCount>, KernelError> {
+        let rows = self
+            .denials
+            .all()
+            .map_err(|e| error::from_io("read map", self.denials.name(), &e))?;
+        let mut denials: Vec<DenialCount> = rows
+            .into_iter()
+            .filter_map(|(key, row)| {
+                Some(DenialCount {
+                    hook: Hook::from_index(key.hook)?,
+                    subject: ZoneId(key.subject),
+                    object: ZoneId(key.object),
+                    count: row.count,
+                })
+            })
+            .collect();
+        denials.sort_by_key(|d| (d.hook, d.subject, d.object));
+        Ok(denials)
+    }
+
+    fn sum(&self, map: &Map<u32, u64>, index: u32) -> Result<u64, KernelError> {
+        let per_cpu = map
+            .get_percpu(&index, self.cpus)
+            .map_err(|e| error::from_io("read counter of map", map.name(), &e))?;
+        Ok(per_cpu.into_iter().sum())
+    }
+
+    fn sites(&self) -> Result<Vec<(String, u64)>, KernelError> {
+        let mut sites = Vec::new();
+        for (index, (_, name, _)) in (0u32..).zip(SITES) {
+            sites.push(((*name).to_owned(), self.sum(&self.sites, index)?));
+        }
+        // From 5.12 to 6.1 the kernel skips a program that was preempted on this CPU by a task that
+        // comes to it again (it is taken for recursion): the operation went unjudged. Only a fully
+        // preemptible kernel does it.
+        for (name, program) in &self.programs {
+            let info = program_info(program.as_fd())
+                .map_err(|e| error::from_io("read what was missed by program", name, &e))?;
+            sites.push((format!("missed_{name}"), info.recursion_misses));
+        }
+        Ok(sites)
+    }
+}
+
+/// What the kernel says of a loaded program.
+pub(crate) fn program_info(program: BorrowedFd<'_>) -> io::Result<sys::bpf_prog_info> {
+    let mut info = sys::bpf_prog_info::default();
+    let mut bytes = size_of::<sys::bpf_prog_info>() as u32;
+    // SAFETY: the structure is as long as is said; pointers in it are null, so nothing else is written.
+    let code =
+        unsafe { sys::bpf_prog_get_info_by_fd(program.as_raw_fd(), &raw mut info, &raw mut bytes) };
+    if code < 0 {
+        return Err(io::Error::from_raw_os_error(-code));
+    }
+    Ok(info)
+}
+
+impl CounterSource for CounterMaps {
+    fn counters(&self) -> Result<Counters, KernelError> {
+        Ok(Counters {
+            hooks: Hook::ALL
+                .iter()
+                .map(|hook| self.hook(*hook))
+                .collect::<Result<_, _>>()?,
+            denials: self.denials()?,
+            denials_overflow: self.sum(&self.overflow, 0)?,
+            error_sites: self.sites()?,
+        })
+    }
+}

@@ -1,0 +1,99 @@
+//! The kernel's decision, compiled for the host, answers as the reference model does.
+#![allow(unsafe_code)]
+
+use syva_model::decision::{Answer, Question, decide};
+use syva_model::hook::ObjectKind;
+use syva_model::image::{ZoneId, ZoneRow};
+
+/// `struct question` of `decide.h`.
+#[repr(C)]
+struct RawQuestion {
+    kind: u32,
+    subject: u32,
+    flags: u32,
+    object: u32,
+    pair: u32,
+}
+
+unsafe extern "C" {
+    safe fn syva_decide(question: &RawQuestion) -> u32;
+    safe fn syva_settled(kind: u32, subject: u32, object: u32) -> i32;
+}
+
+/// Every question about a small world.
+fn world() -> impl Iterator<Item = Question> {
+    const ZONES: [ZoneId; 6] = [
+        ZoneId::HOST,
+        ZoneId(1),
+        ZoneId(2),
+        ZoneId(3),
+        ZoneId::LIMBO,
+        ZoneId::UNKNOWN,
+    ];
+    let kinds = [ObjectKind::File, ObjectKind::Task, ObjectKind::Socket];
+    kinds.into_iter().flat_map(|kind| {
+        ZONES.into_iter().flat_map(move |subject| {
+            ZONES.into_iter().flat_map(move |object| {
+                (0..16u8).map(move |bits| Question {
+                    kind,
+                    subject,
+                    row: ZoneRow {
+                        privileged: bits & 1 != 0,
+                        audit: bits & 2 != 0,
+                        allow_ptrace: bits & 4 != 0,
+                    },
+                    object,
+                    pair: bits & 8 != 0,
+                })
+            })
+        })
+    })
+}
+
+fn raw(question: &Question) -> RawQuestion {
+    let row = question.row;
+    RawQuestion {
+        kind: question.kind as u32,
+        subject: question.subject.0,
+        flags: u32::from(row.privileged)
+            | u32::from(row.audit) << 1
+            | u32::from(row.allow_ptrace) << 2,
+        object: question.object.0,
+        pair: u32::from(question.pair),
+    }
+}
+
+#[test]
+fn the_kernel_s_decision_is_the_reference_s() {
+    let mut asked = 0;
+    for question in world() {
+        let answer = match syva_decide(&raw(&question)) {
+            0 => Answer::Allow,
+            1 => Answer::WouldDeny,
+            2 => Answer::Deny,
+            other => panic!("no such verdict: {other}"),
+        };
+        assert_eq!(answer, decide(&question), "{question:?}");
+        asked += 1;
+    }
+    assert_eq!(asked, 3 * 6 * 6 * 16);
+}
+
+#[test]
+fn what_is_settled_without_looking_is_allowed_whatever_the_rows_say() {
+    for question in world() {
+        let raw = raw(&question);
+        if syva_settled(raw.kind, raw.subject, raw.object) != 0 {
+            assert_eq!(decide(&question), Answer::Allow, "{question:?}");
+        }
+    }
+}
+
+#[test]
+fn the_own_zone_and_unclaimed_files_are_settled_without_looking() {
+    let settled = |kind: ObjectKind, object| syva_settled(kind as u32, 1, object) != 0;
+    assert!(settled(ObjectKind::File, 1));
+    assert!(settled(ObjectKind::File, ZoneId::HOST.0));
+    assert!(!settled(ObjectKind::Task, ZoneId::HOST.0));
+    assert!(!settled(ObjectKind::File, 2));
+}

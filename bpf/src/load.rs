@@ -1,0 +1,188 @@
+//! From bytes to programs that run: open with this node's capacity, load, attach.
+
+use std::mem::MaybeUninit;
+
+use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
+use libbpf_rs::{Link, Map, ProgramMut};
+use rustix::process::{Resource, Rlimit, setrlimit};
+use syva_model::hook::Hook;
+use syva_model::kernel::{Capacity, HookState, KernelError};
+
+use crate::skel::{OpenSyvaSkel, SyvaSkel, SyvaSkelBuilder};
+use crate::{error, log};
+
+/// A loaded object and what of it is attached.
+pub(crate) struct Programs {
+    pub(crate) skel: SyvaSkel<'static>,
+    companions: Vec<Attached<Companion>>,
+    hooks: Vec<Attached<Hook>>,
+}
+
+/// A program that keeps the maps true, rather than deciding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Companion {
+    /// A new cgroup inherits its parent's membership.
+    CgroupMkdir,
+    /// A cgroup that is gone leaves no membership behind.
+    CgroupRelease,
+    /// Labels cached before a rename are stale.
+    Rename,
+}
+
+/// In the order of attaching: nothing may be decided before what it rests on is kept true.
+const COMPANIONS: [Companion; 3] = [
+    Companion::CgroupMkdir,
+    Companion::CgroupRelease,
+    Companion::Rename,
+];
+
+struct Attached<T> {
+    what: T,
+    link: Result<Link, String>,
+}
+
+impl<T> Attached<T> {
+    fn again(&mut self, program: &ProgramMut<'_>) {
+        if self.link.is_err() {
+            self.link = program.attach().map_err(|e| format!("{e:#}"));
+        }
+    }
+}
+
+impl Programs {
+    /// Opens, loads and attaches.
+    pub(crate) fn load(capacity: &Capacity) -> Result<Programs, KernelError> {
+        let mut open = open()?;
+        size(&mut open, capacity)?;
+        let skel = load(open)?;
+        let unattached = || Err(String::from("not attached yet"));
+        let mut programs = Programs {
+            skel,
+            companions: COMPANIONS
+                .iter()
+                .map(|what| Attached {
+                    what: *what,
+                    link: unattached(),
+                })
+                .collect(),
+            hooks: Hook::ALL
+                .iter()
+                .map(|what| Attached {
+                    what: *what,
+                    link: unattached(),
+                })
+                .collect(),
+        };
+        programs.attach_missing();
+        Ok(programs)
+    }
+
+    /// Attaches what is not attached.
+    pub(crate) fn attach_missing(&mut self) {
+        let progs = &self.skel.progs;
+        for companion in &mut self.companions {
+            companion.again(match companion.what {
+                Companion::CgroupMkdir => &progs.cgroup_mkdir,
+                Companion::CgroupRelease => &progs.cgroup_release,
+                Companion::Rename => &progs.vfs_rename_exit,
+            });
+        }
+        for hook in &mut self.hooks {
+            hook.again(match hook.what {
+                Hook::FileOpen => &progs.file_open,
+                Hook::TaskKill => &progs.task_kill,
+                Hook::UnixStreamConnect => &progs.unix_stream_connect,
+            });
+        }
+    }
+
+    /// Every hook's state, in index order.
+    pub(crate) fn hook_states(&self) -> Vec<HookState> {
+        self.hooks
+            .iter()
+            .map(|hook| HookState {
+                hook: hook.what,
+                attached: hook.link.is_ok(),
+                problem: hook.link.as_ref().err().cloned(),
+            })
+            .collect()
+    }
+
+    /// What of the companions is missing, and what that means.
+    pub(crate) fn missing(&self) -> Vec<String> {
+        self.companions
+            .iter()
+            .filter_map(|companion| {
+                let problem = companion.link.as_ref().err()?;
+                let meaning = match companion.what {
+                    Companion::CgroupMkdir => {
+                        "tracepoint cgroup_mkdir: nested cgroups leave their zone"
+                    }
+                    Companion::CgroupRelease => {
+                        "tracepoint cgroup_release: removed cgroups fill the table"
+                    }
+                    Companion::Rename => {
+                        "vfs_rename: what is moved between claims keeps its old label"
+                    }
+                };
+                Some(format!("{meaning} ({problem})"))
+            })
+            .collect()
+    }
+}
+
+/// Opens the embedded object. The eight bytes that hold its pointer are never freed: a process loads
+/// once, and the alternative is a structure that borrows from itself.
+pub(crate) fn open() -> Result<OpenSyvaSkel<'static>, KernelError> {
+    log::capture();
+    // Kernels before 5.11 charge map memory to RLIMIT_MEMLOCK; newer ones ignore it.
+    let unlimited = Rlimit {
+        current: None,
+        maximum: None,
+    };
+    if let Err(errno) = setrlimit(Resource::Memlock, unlimited) {
+        tracing::debug!(%errno, "raising RLIMIT_MEMLOCK");
+    }
+    SyvaSkelBuilder::default()
+        .open(Box::leak(Box::new(MaybeUninit::uninit())))
+        .map_err(|e| error::from_libbpf("open", "the BPF object", &e))
+}
+
+/// Loads; the error ends with what the verifier said.
+pub(crate) fn load(open: OpenSyvaSkel<'static>) -> Result<SyvaSkel<'static>, KernelError> {
+    log::take_warnings();
+    open.load().map_err(|e| {
+        let mut failure = error::from_libbpf("load", "the BPF object", &e);
+        let said = log::take_warnings();
+        if !said.is_empty() {
+            failure.said = format!("{}; libbpf said: {}", failure.said, said.trim());
+        }
+        failure
+    })
+}
+
+fn size(open: &mut OpenSyvaSkel<'_>, capacity: &Capacity) -> Result<(), KernelError> {
+    let maps = &mut open.maps;
+    for (map, rows) in [
+        (&mut maps.zones, capacity.zones),
+        (&mut maps.members, capacity.members),
+        (&mut maps.claims, capacity.claims),
+        (&mut maps.pairs, capacity.pairs),
+    ] {
+        map.set_max_entries(rows)
+            .map_err(|e| error::from_libbpf("size map to", format!("{rows} rows"), &e))?;
+    }
+    Ok(())
+}
+
+/// A loaded object's every program, by name.
+pub(crate) fn programs<'a>(
+    skel: &'a SyvaSkel<'static>,
+) -> impl Iterator<Item = ProgramMut<'a>> + 'a {
+    skel.object().progs_mut()
+}
+
+/// A loaded object's every map.
+pub(crate) fn maps<'a>(skel: &'a SyvaSkel<'static>) -> impl Iterator<Item = Map<'a>> + 'a {
+    skel.object().maps()
+}

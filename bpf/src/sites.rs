@@ -1,0 +1,63 @@
+// The one list of places where a kernel read or write can fail: (C name, label, what it means). The
+// build script makes the C enumeration from it, `counters` the labels. Append, never reorder.
+
+/// Where the programs' helpers can fail, in the order of the kernel's `error_sites` array.
+pub(crate) const SITES: &[(&str, &str, &str)] = &[
+    (
+        "MEMBER_REUSED",
+        "member_reused",
+        "a membership row was replaced twice while it was read",
+    ),
+    (
+        "CLAIM_REUSED",
+        "claim_reused",
+        "a claim row was replaced while it was read; refused to zoned callers",
+    ),
+    (
+        "INODE_STORAGE",
+        "inode_storage",
+        "no memory to cache a label; it was resolved by walking",
+    ),
+    (
+        "WALK_BOUND",
+        "walk_bound",
+        "an object lies deeper than the walk goes; refused to zoned callers",
+    ),
+    (
+        "WALK_ROOTLESS",
+        "walk_rootless",
+        "a walk did not end at the file system's root; refused to zoned callers",
+    ),
+    (
+        "ALIAS",
+        "alias",
+        "a backing inode has no path; refused to zoned callers",
+    ),
+    (
+        "TARGET_CGROUP",
+        "target_cgroup",
+        "a signalled task's cgroup could not be read",
+    ),
+    (
+        "SOCKET_CGROUP",
+        "socket_cgroup",
+        "a socket's cgroup could not be read",
+    ),
+    (
+        "MKDIR_IDS",
+        "mkdir_ids",
+        "a new cgroup's id or its parent's could not be read",
+    ),
+    (
+        "MKDIR_INHERIT",
+        "mkdir_inherit",
+        "a new cgroup could not inherit its zone and is outside it",
+    ),
+    (
+        "RELEASE_DELETE",
+        "release_delete",
+        "a removed cgroup's membership could not be deleted",
+    ),
+    ("COMM", "comm", "a caller's command name could not be read"),
+    ("NAME", "name", "an object's name could not be read"),
+];

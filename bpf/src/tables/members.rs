@@ -1,0 +1,128 @@
+//! Memberships: rows of the journal's, and rows the kernel derived from them.
+
+use std::io;
+use std::sync::Arc;
+
+use syva_model::image::{CgroupId, MapWrite, MemberRow, Origin, Table, ZoneId};
+use syva_model::kernel::{KernelError, Rows, TableStore};
+
+use super::{MemberFilter, not_mine, read_failed, write_failed};
+use crate::map::{Map, Put};
+use crate::skel::types::{member_origin, member_row};
+
+/// The map and the filter in front of it.
+#[derive(Debug)]
+pub(crate) struct Members {
+    pub(crate) map: Map<u64, member_row>,
+    pub(crate) filter: Arc<MemberFilter>,
+}
+
+/// How often a row may be made and removed by the kernel while it is being replaced.
+const ATTEMPTS: usize = 16;
+
+impl Members {
+    /// Inserts a row where there is none, by the filter's rule. Whether there was none.
+    fn insert(&self, id: CgroupId, row: &member_row) -> Result<bool, KernelError> {
+        self.filter.add(id.0)?;
+        match self.map.put(&id.0, row, Put::New) {
+            Ok(()) => Ok(true),
+            Err(e) => {
+                self.filter.subtract(id.0)?;
+                if e.kind() == io::ErrorKind::AlreadyExists {
+                    return Ok(false);
+                }
+                Err(write_failed(Table::Members, cgroup(id), &e))
+            }
+        }
+    }
+
+    fn put(&self, id: CgroupId, row: MemberRow) -> Result<(), KernelError> {
+        let raw = raw(id, row);
+        for _ in 0..ATTEMPTS {
+            // A replaced row keeps its place in the filter.
+            match self.map.put(&id.0, &raw, Put::Existing) {
+                Ok(()) => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(write_failed(Table::Members, cgroup(id), &e)),
+            }
+            if self.insert(id, &raw)? {
+                return Ok(());
+            }
+        }
+        let busy = io::Error::from(io::ErrorKind::ResourceBusy);
+        Err(write_failed(Table::Members, cgroup(id), &busy))
+    }
+
+    fn drop(&self, id: CgroupId) -> Result<(), KernelError> {
+        let deleted = self
+            .map
+            .delete(&id.0)
+            .map_err(|e| write_failed(Table::Members, cgroup(id), &e))?;
+        if deleted {
+            self.filter.subtract(id.0)?;
+        }
+        Ok(())
+    }
+}
+
+fn cgroup(id: CgroupId) -> String {
+    format!("cgroup {id}")
+}
+
+fn raw(id: CgroupId, row: MemberRow) -> member_row {
+    member_row {
+        cgroup: id.0,
+        zone: row.zone.0,
+        origin: match row.origin {
+            Origin::Journal => member_origin::ORIGIN_JOURNAL.0,
+            Origin::Kernel => member_origin::ORIGIN_KERNEL.0,
+        },
+        root: row.root.0,
+    }
+}
+
+impl TableStore for Members {
+    fn table(&self) -> Table {
+        Table::Members
+    }
+
+    fn write(&mut self, step: &MapWrite) -> Result<(), KernelError> {
+        match step {
+            MapWrite::PutMember(id, row) => self.put(*id, *row),
+            MapWrite::DropMember(id) => self.drop(*id),
+            other => Err(not_mine(Table::Members, other)),
+        }
+    }
+
+    fn member(&mut self, id: CgroupId) -> Result<Option<MemberRow>, KernelError> {
+        let row = self
+            .map
+            .get(&id.0)
+            .map_err(|e| read_failed(Table::Members, &e))?;
+        Ok(row.map(|row| cooked(&row)))
+    }
+
+    fn rows(&mut self) -> Result<Rows, KernelError> {
+        let rows = self
+            .map
+            .all()
+            .map_err(|e| read_failed(Table::Members, &e))?;
+        Ok(Rows::Members(
+            rows.iter()
+                .map(|(id, row)| (CgroupId(*id), cooked(row)))
+                .collect(),
+        ))
+    }
+}
+
+fn cooked(row: &member_row) -> MemberRow {
+    let origin = match member_origin(row.origin) {
+        member_origin::ORIGIN_JOURNAL => Origin::Journal,
+        _ => Origin::Kernel,
+    };
+    MemberRow {
+        zone: ZoneId(row.zone),
+        root: CgroupId(row.root),
+        origin,
+    }
+}

@@ -1,0 +1,146 @@
+//! The daemon's command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use syva_model::image::Mode;
+use syva_model::kernel::Capacity;
+use syva_rpc::client::DEFAULT_SOCKET;
+
+/// Enforces zones on this node: journals commands, keeps the kernel's maps to what they add up to.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "syva-core", version)]
+pub struct Args {
+    /// The Unix socket to serve syva.core.v1 on.
+    #[arg(long, env = "SYVA_SOCKET", default_value = DEFAULT_SOCKET, value_name = "PATH")]
+    pub socket_path: PathBuf,
+
+    /// Where the journal lies.
+    #[arg(
+        long,
+        env = "SYVA_STATE_DIR",
+        default_value = "/var/lib/syva",
+        value_name = "DIR"
+    )]
+    pub state_dir: PathBuf,
+
+    /// The node's mode. It becomes a journal entry; without it the journal's mode stays.
+    #[arg(long, value_name = "MODE")]
+    pub mode: Option<ModeArg>,
+
+    /// The kernel side. `memory` enforces nothing and says so: for trying the rest on any machine.
+    #[arg(long, default_value = "libbpf", value_name = "BACKEND")]
+    pub backend: Backend,
+
+    /// Where cgroup v2 is mounted.
+    #[arg(long, default_value = "/sys/fs/cgroup", value_name = "DIR")]
+    pub cgroup_root: PathBuf,
+
+    /// How logs are written; RUST_LOG says which.
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+
+    /// How often the kernel's maps are compared with what the journal says, in seconds.
+    #[arg(long, default_value = "30", value_name = "SECONDS", value_parser = seconds)]
+    pub reconcile_interval: Duration,
+
+    /// How many zones the node may have.
+    #[arg(long, default_value_t = Capacity::default().zones, value_parser = at_least_one())]
+    pub max_zones: u32,
+
+    /// How many cgroups may be in zones, nested ones included.
+    #[arg(long, default_value_t = Capacity::default().members, value_parser = at_least_one())]
+    pub max_members: u32,
+
+    /// How many paths may be claimed.
+    #[arg(long, default_value_t = Capacity::default().claims, value_parser = at_least_one())]
+    pub max_claims: u32,
+
+    /// How many pairs of zones may be allowed.
+    #[arg(long, default_value_t = Capacity::default().pairs, value_parser = at_least_one())]
+    pub max_pairs: u32,
+}
+
+/// The node's mode, as the command line spells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModeArg {
+    /// Refuse cross-zone operations.
+    Enforce,
+    /// Only report them.
+    Audit,
+}
+
+/// Which kernel side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Backend {
+    /// BPF-LSM programs in this kernel.
+    Libbpf,
+    /// Maps in memory.
+    Memory,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl From<ModeArg> for Mode {
+    fn from(mode: ModeArg) -> Mode {
+        match mode {
+            ModeArg::Enforce => Mode::Enforce,
+            ModeArg::Audit => Mode::Audit,
+        }
+    }
+}
+
+impl Args {
+    /// How large the kernel's maps are.
+    pub fn capacity(&self) -> Capacity {
+        Capacity {
+            zones: self.max_zones,
+            members: self.max_members,
+            claims: self.max_claims,
+            pairs: self.max_pairs,
+        }
+    }
+}
+
+fn at_least_one() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..)
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(0) => Err("at least one second".to_owned()),
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(error) => Err(format!("not a number of seconds: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent_and_checks_its_numbers() {
+        Args::command().debug_assert();
+        for bad in [
+            ["--max-zones", "0"],
+            ["--reconcile-interval", "0"],
+            ["--mode", "off"],
+        ] {
+            assert!(
+                Args::try_parse_from(["syva-core"].iter().chain(&bad)).is_err(),
+                "{bad:?}"
+            );
+        }
+        let args = Args::try_parse_from(["syva-core", "--mode", "audit"]).expect("parses");
+        assert_eq!(args.mode.map(Mode::from), Some(Mode::Audit));
+    }
+}
