@@ -5,6 +5,7 @@ pub mod checks;
 pub mod deny_open;
 pub mod harness;
 pub mod host;
+pub mod options;
 
 use std::env;
 use std::path::PathBuf;
