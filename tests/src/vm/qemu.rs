@@ -209,8 +209,10 @@ fn spawn(boot: &Boot, suite: &str, files: &Files<'_>, log: &Path) -> Result<Runn
         // A guest killed before it opened them must not be judged by an earlier one's output.
         File::create(serial).map_err(VmError::io("creating", serial))?;
     }
-    let mut command = Command::new("qemu-system-x86_64");
+    // setpriv, so that no emulator outlives a harness that was killed outright.
+    let mut command = Command::new("setpriv");
     command
+        .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
         .args([
             "-nodefaults",
             "-no-user-config",
@@ -237,7 +239,7 @@ fn spawn(boot: &Boot, suite: &str, files: &Files<'_>, log: &Path) -> Result<Runn
         ));
     }
     let child = command.spawn().map_err(|source| VmError::Spawn {
-        program: String::from("qemu-system-x86_64"),
+        program: String::from("setpriv"),
         purpose: "boot a guest",
         source,
     })?;
