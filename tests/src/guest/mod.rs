@@ -6,6 +6,7 @@ pub mod deny_open;
 pub mod harness;
 pub mod host;
 pub mod load;
+pub mod options;
 
 use std::env;
 use std::path::PathBuf;
