@@ -59,5 +59,10 @@ pub(crate) const SITES: &[(&str, &str, &str)] = &[
         "a removed cgroup's membership could not be deleted",
     ),
     ("COMM", "comm", "a caller's command name could not be read"),
+    (
+        "CRED",
+        "cred",
+        "whether a signal had credentials of its own could not be read",
+    ),
     ("NAME", "name", "an object's name could not be read"),
 ];

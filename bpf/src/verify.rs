@@ -8,6 +8,7 @@ use syva_model::kernel::KernelError;
 
 use crate::backend::LibbpfKernel;
 use crate::counters::program_info;
+use crate::map::Map;
 use crate::{error, load};
 
 /// A map as the kernel has it.
@@ -99,4 +100,16 @@ pub fn programs(kernel: &LibbpfKernel) -> Result<Vec<ProgramFact>, KernelError> 
 /// The sum of the counts in the filter before the memberships.
 pub fn filter_total(kernel: &LibbpfKernel) -> Result<u64, KernelError> {
     Ok(kernel.filter()?.total())
+}
+
+/// How often a rename has made the cached labels stale.
+pub fn rename_epoch(kernel: &LibbpfKernel) -> Result<u64, KernelError> {
+    let map: Map<u32, u64> = Map::new(
+        kernel.programs()?.skel.maps.rename_epoch.as_fd(),
+        "rename_epoch",
+    )?;
+    let epoch = map
+        .get(&0)
+        .map_err(|e| error::from_io("read map", map.name(), &e))?;
+    Ok(epoch.unwrap_or_default())
 }

@@ -118,6 +118,17 @@ pub const ALL: &[Suite] = &[
         run: guest::options::count,
         ..SUITE
     },
+    Suite {
+        name: "enforce",
+        claims: "zones are kept apart: files, signals, sockets, nested cgroups, renames",
+        kernels: EVERY,
+        gate: USUAL,
+        limit: 300,
+        budget: 60,
+        boot: Boot::DEFAULT,
+        pack: &[],
+        run: guest::enforce::run,
+    },
 ];
 
 /// The suite with that name.

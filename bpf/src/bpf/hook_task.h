@@ -2,6 +2,21 @@
 /* Task hooks. */
 #include "emit.h"
 
+/*
+ * With credentials given, the sender is not current: USB's asynchronous completion signals the task
+ * that submitted the request, from whatever context it completes in. Current's zone says nothing
+ * about it. The argument is read as memory: 6.12 and later take every pointer among a hook's
+ * arguments for non-null, and would compile a test of `cred` into "always given, always allowed".
+ */
+static __always_inline bool sent_by_another(__u64 *ctx)
+{
+	__u64 cred = 0;
+
+	if (bpf_probe_read_kernel(&cred, sizeof(cred), &ctx[3]))
+		count_hook_error(HOOK_TASK_KILL, SITE_CRED);
+	return cred;
+}
+
 /* kill(2) and its kin; signals that the kernel itself sends do not come here. */
 SEC("lsm/task_kill")
 int BPF_PROG(task_kill, struct task_struct *target, struct kernel_siginfo *info, int sig,
@@ -15,14 +30,7 @@ int BPF_PROG(task_kill, struct task_struct *target, struct kernel_siginfo *info,
 
 	if (ret)
 		return ret;
-	/*
-	 * With credentials given, the sender is not current: USB's asynchronous completion signals
-	 * the task that submitted the request, from whatever context it completes in. Current's
-	 * zone says nothing about it.
-	 */
-	if (cred)
-		return 0;
-	if (!current_subject(&subject))
+	if (!current_subject(&subject) || sent_by_another(ctx))
 		return 0;
 	cgroup = cgroup_of_task(target);
 	if (!cgroup) {

@@ -54,6 +54,11 @@ struct dentry {
 	} d_u;
 };
 
+/* Since 7.1 the union has no name. */
+struct dentry___flat {
+	struct hlist_node d_alias;
+};
+
 struct path {
 	struct dentry *dentry;
 };

@@ -9,9 +9,8 @@
 #include "count.h"
 #include <bpf/bpf_core_read.h>
 
-/* Deeper objects are UNKNOWN. A path of PATH_MAX bytes could have 2,048 levels; real ones have 30.
- */
-#define WALK_LEVELS 256
+/* Deeper objects are UNKNOWN. With 256, 6.1 verifies 430,000 instructions of the million it may. */
+#define WALK_LEVELS 128
 
 /* Where a walk ended. */
 struct found {
@@ -140,6 +139,8 @@ static __always_inline struct dentry *alias_of(struct inode *inode)
 
 	if (!node)
 		return NULL;
+	if (bpf_core_field_exists(((struct dentry___flat *)0)->d_alias))
+		return (void *)node - bpf_core_field_offset(struct dentry___flat, d_alias);
 	return (void *)node - bpf_core_field_offset(struct dentry, d_u.d_alias);
 }
 

@@ -2,8 +2,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::Failure;
 
@@ -31,7 +36,7 @@ pub fn make_cgroup(name: &str) -> Result<PathBuf, Failure> {
 }
 
 /// Runs this program again, inside `cgroup`, to do `action` with `args`: open, write, create,
-/// unlink, mkdir, rmdir, rename, link, exec.
+/// unlink, mkdir, rmdir, rename, link, kill, connect, exec.
 pub fn act(cgroup: &Path, action: &str, args: &[&Path]) -> Outcome {
     let mut command = Command::new("/proc/self/exe");
     let status = command
@@ -50,6 +55,48 @@ pub fn act(cgroup: &Path, action: &str, args: &[&Path]) -> Outcome {
     }
 }
 
+/// A process that goes on until this is dropped.
+#[derive(Debug)]
+pub struct Background(Child);
+
+impl Background {
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs this program again, inside `cgroup`, to do `action` (wait, listen) until it is dropped.
+/// Returns once it is in the cgroup.
+pub fn begin(cgroup: &Path, action: &str, args: &[&Path]) -> Result<Background, Failure> {
+    let mut command = Command::new("/proc/self/exe");
+    let child = command
+        .arg("act")
+        .arg(cgroup)
+        .arg(action)
+        .args(args)
+        .spawn()
+        .map(Background)
+        .map_err(|error| format!("starting {action}: {error}"))?;
+    let procs = cgroup.join("cgroup.procs");
+    for _ in 0..500 {
+        let there = fs::read_to_string(&procs)?;
+        if there.lines().any(|pid| pid == child.pid().to_string()) {
+            return Ok(child);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Err(format!("{action} did not join {}", cgroup.display()).into())
+}
+
 /// What [`act`] runs: joins the cgroup, acts, and returns the exit status.
 pub fn perform(cgroup: &Path, action: &str, args: &[PathBuf]) -> i32 {
     if let Err(error) = fs::write(cgroup.join("cgroup.procs"), "0") {
@@ -65,10 +112,38 @@ pub fn perform(cgroup: &Path, action: &str, args: &[PathBuf]) -> i32 {
         ("rmdir", [path]) => fs::remove_dir(path),
         ("rename", [from, to]) => fs::rename(from, to),
         ("link", [from, to]) => fs::hard_link(from, to),
+        ("kill", [pid, signal]) => kill(pid, signal),
+        ("connect", [path]) => UnixStream::connect(path).map(drop),
+        ("listen", [path]) => UnixListener::bind(path).map(|_socket| wait()),
+        ("wait", []) => {
+            wait();
+            Ok(())
+        }
         ("exec", [path, rest @ ..]) => Command::new(path).args(rest).status().map(drop),
         _ => return NOT_AN_ACTION,
     };
     result.map_or_else(exit_status, |()| 0)
+}
+
+/// Sends a signal; 0 only asks whether it might.
+fn kill(pid: &Path, signal: &Path) -> io::Result<()> {
+    let number = |text: &Path| text.to_str().and_then(|text| text.parse::<i32>().ok());
+    let pid = number(pid).and_then(Pid::from_raw);
+    let (Some(pid), Some(signal)) = (pid, number(signal)) else {
+        return Err(io::Error::from_raw_os_error(NOT_AN_ACTION));
+    };
+    match Signal::from_named_raw(signal) {
+        Some(signal) => kill_process(pid, signal)?,
+        None => test_kill_process(pid)?,
+    }
+    Ok(())
+}
+
+/// Until it is killed.
+fn wait() {
+    loop {
+        thread::sleep(Duration::from_secs(60));
+    }
 }
 
 fn exit_status(error: io::Error) -> i32 {

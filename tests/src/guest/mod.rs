@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod checks;
 pub mod deny_open;
+pub mod enforce;
 pub mod harness;
 pub mod host;
 pub mod load;

@@ -1,0 +1,22 @@
+//! Suite `enforce`: zones are kept apart by the kernel, seen from the library that writes the maps.
+
+mod files;
+mod labels;
+mod life;
+mod sockets;
+mod tasks;
+mod world;
+
+use super::{Checks, Failure};
+use world::World;
+
+/// Loads, makes three zones, and attacks one from another.
+pub fn run(checks: &mut Checks) -> Result<(), Failure> {
+    let mut world = World::new()?;
+    files::run(checks, &mut world)?;
+    labels::run(checks, &mut world)?;
+    tasks::run(checks, &mut world)?;
+    sockets::run(checks, &mut world)?;
+    life::run(checks, &mut world)?;
+    world.no_errors(checks)
+}
