@@ -1,1 +1,12 @@
-//! To be written.
+//! The edges of Syvä: the `syva.core.v1` protocol, its client, and (feature `server`) its services.
+
+pub mod client;
+
+/// The messages and stubs generated from `proto/syva/core/v1/core.proto`.
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+pub mod v1 {
+    tonic::include_proto!("syva.core.v1");
+
+    /// The file descriptors, for reflection.
+    pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+}

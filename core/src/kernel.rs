@@ -202,9 +202,8 @@ pub trait TableStore: Send {
     /// `PutMember` and `DropMember` touch exactly one row here; labelling what lies below is the
     /// membership actor's walk.
     fn write(&mut self, step: &MapWrite) -> Result<(), KernelError>;
-    /// Writes a membership only if the cgroup has none (the walk must not overwrite what the kernel
-    /// or the journal wrote). Returns whether it was written. Other tables refuse.
-    fn put_member_if_absent(&mut self, id: CgroupId, row: MemberRow) -> Result<bool, KernelError>;
+    /// Reads one cgroup's membership. Other tables refuse.
+    fn member(&mut self, id: CgroupId) -> Result<Option<MemberRow>, KernelError>;
     /// Reads every row.
     fn rows(&mut self) -> Result<Rows, KernelError>;
 }

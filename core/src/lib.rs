@@ -7,10 +7,15 @@
 //! reference that the kernel's `decide()` is tested against, and [`kernel`] is the seam behind which
 //! the real and the in-memory kernel stand.
 
+pub mod admit;
 pub mod command;
 pub mod decision;
 pub mod entry;
+pub mod fold;
 pub mod hook;
 pub mod image;
 pub mod kernel;
 pub mod name;
+pub mod plan;
+pub mod project;
+pub mod state;

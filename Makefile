@@ -1,0 +1,83 @@
+# Every word the README uses: setup, build, release, fmt, lint, unit, vm-test, demo, test, clean.
+
+# A kernel of the virtual-machine tests: 5.10, 6.1, 6.12, latest or all.
+KERNEL ?= 6.1
+# A suite of theirs (tests/src/suites.rs lists them), or all.
+SUITE ?= all
+CARGO ?= cargo
+# Passed to every cargo command that builds; .ci/run says --locked.
+CARGO_FLAGS ?=
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+BIN := $(TARGET)/debug
+C_FILES = $(shell find . -path ./target -prune -o -name '*.[ch]' -print)
+
+.PHONY: help setup build release fmt fmt-check lint unit vm-build vm-test gate demo test clean
+.NOTPARALLEL:
+
+help:
+	@echo 'make setup       install what the build and the tests need (apt; a Rust toolchain is yours to install)'
+	@echo 'make build       build everything'
+	@echo 'make release     build the programs, optimised'
+	@echo 'make fmt         format Rust and C; fmt-check only looks'
+	@echo 'make lint        clippy, warnings are errors'
+	@echo 'make unit        unit tests and doctests; no privileges needed'
+	@echo 'make vm-test     suites in virtual machines: KERNEL=5.10|6.1|6.12|latest|all SUITE=name|all'
+	@echo 'make demo        the demonstration, in a virtual machine; HOST=1: on this kernel'
+	@echo 'make test        all of the above that a change must pass'
+	@echo 'make clean       remove what was built (fetched kernels stay in the cache)'
+
+# Quick when nothing is missing, so every target that needs tools begins with it.
+setup:
+	@scripts/install-deps.sh
+
+build: setup
+	$(CARGO) build --workspace --all-targets $(CARGO_FLAGS)
+
+release: setup
+	$(CARGO) build --workspace --bins --release $(CARGO_FLAGS)
+
+fmt: setup
+	$(CARGO) fmt --all
+	$(if $(C_FILES),clang-format -i $(C_FILES))
+
+fmt-check: setup
+	$(CARGO) fmt --all --check
+	$(if $(C_FILES),clang-format --dry-run -Werror $(C_FILES))
+
+lint: setup
+	$(CARGO) clippy --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
+
+# nextest does not run doctests.
+unit: setup
+	if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		$(CARGO) nextest run --workspace $(CARGO_FLAGS); \
+	else \
+		$(CARGO) test --workspace --lib --bins --tests $(CARGO_FLAGS); \
+	fi
+	$(CARGO) test --workspace --doc $(CARGO_FLAGS)
+
+# The whole workspace: with -p, features are unified otherwise and dependencies built again.
+vm-build: setup
+	$(CARGO) build --workspace --bins $(CARGO_FLAGS)
+
+vm-test: vm-build
+	$(BIN)/vmtest run $(KERNEL:%=--kernel %) $(SUITE:%=--suite %)
+
+# Each suite on the kernels its entry in the table names for this.
+gate: vm-build
+	$(BIN)/vmtest gate
+
+demo: vm-build
+ifdef HOST
+	$(BIN)/syva-guest able
+	$(BIN)/syva-guest run demo
+else
+	$(BIN)/vmtest run --kernel 6.1 --suite demo
+endif
+
+test:
+	@MAKE='$(MAKE)' scripts/phases.sh $(TARGET)/vm setup fmt-check lint unit gate demo
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,84 @@
+//! The control map's actor: epoch, applied and applying sequence, and the wait for running programs.
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use syva_model::image::{Control, Mode, SCHEMA};
+use syva_model::kernel::{ControlStore, KernelError};
+
+use crate::address::{Address, answer};
+use crate::loader::LoaderMsg;
+
+/// What may be asked of the control map.
+#[derive(Debug)]
+pub enum ControlMsg {
+    /// A plan up to that entry begins.
+    Begin(u64, RpcReplyPort<Result<(), KernelError>>),
+    /// Labels cached so far are stale.
+    AdvanceEpoch(RpcReplyPort<Result<(), KernelError>>),
+    /// The plan up to that entry is written; answered once programs that began before have ended.
+    Finish(u64, Mode, RpcReplyPort<Result<(), KernelError>>),
+}
+
+/// What the actor needs.
+pub struct ControlArgs {
+    /// Who has the handle.
+    pub loader: Address<LoaderMsg>,
+}
+
+/// The map and what it holds.
+pub struct ControlState {
+    store: Box<dyn ControlStore>,
+    row: Control,
+}
+
+impl ControlState {
+    fn set(&mut self, change: impl FnOnce(&mut Control)) -> Result<(), KernelError> {
+        let mut row = self.row;
+        change(&mut row);
+        self.store.write(&row)?;
+        self.row = row;
+        Ok(())
+    }
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct ControlActor;
+
+impl Actor for ControlActor {
+    type Msg = ControlMsg;
+    type State = ControlState;
+    type Arguments = ControlArgs;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<ControlMsg>,
+        args: ControlArgs,
+    ) -> Result<ControlState, ActorProcessingErr> {
+        let mut store = args.loader.call(LoaderMsg::Control).await??;
+        let row = Control {
+            schema: SCHEMA,
+            ..store.read()?
+        };
+        Ok(ControlState { store, row })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<ControlMsg>,
+        message: ControlMsg,
+        state: &mut ControlState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ControlMsg::Begin(seq, reply) => answer(reply, state.set(|row| row.applying = seq)),
+            ControlMsg::AdvanceEpoch(reply) => answer(reply, state.set(|row| row.epoch += 1)),
+            ControlMsg::Finish(seq, mode, reply) => {
+                let settled = tokio::task::block_in_place(|| {
+                    state.store.settle()?;
+                    state.set(|row| (row.applied, row.applying, row.mode) = (seq, seq, mode))
+                });
+                answer(reply, settled);
+            }
+        }
+        Ok(())
+    }
+}

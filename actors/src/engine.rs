@@ -1,0 +1,233 @@
+//! The engine: everything that runs, behind one handle for whoever serves it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ractor::{Actor, ActorRef, SpawnErr};
+use syva_journal::{Journal, JournalError, JournalReader};
+use syva_model::entry::Peer;
+use syva_model::image::Mode;
+use syva_model::kernel::{Capacity, Counters, KernelError};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::address::{Gone, answer};
+use crate::cgroups::CgroupTree;
+use crate::fanout::{Delivery, FanoutMsg};
+use crate::health::Health;
+use crate::ledger::{Facts, LedgerError};
+use crate::loader::{BoxedKernel, LoaderMsg};
+use crate::outcome::{CommandError, Done};
+use crate::reconciler::{ReconcilerMsg, Report};
+use crate::request::Request;
+use crate::supervisor::{Materials, Plant, Supervisor, SupervisorMsg};
+use crate::writer::{Glance, WriterMsg};
+
+/// How many commands may be in hand; more are refused with a word to try again.
+pub const IN_HAND: usize = 1024;
+
+/// How an engine is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the journal lies.
+    pub journal_dir: PathBuf,
+    /// Where cgroup v2 is mounted.
+    pub cgroup_root: PathBuf,
+    /// The mode asked for, if any; it becomes an entry if it is not the journal's already.
+    pub mode: Option<Mode>,
+    /// What admission and entries need to know of the node.
+    pub facts: Facts,
+    /// How often maps and desired image are compared.
+    pub reconcile_every: Duration,
+}
+
+impl Config {
+    fn capacity(&self) -> Capacity {
+        self.facts.node.capacity
+    }
+}
+
+/// Why an engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The journal does not fold.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The kernel side.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// Anything else an actor said while it started.
+    #[error("an actor did not start: {0}")]
+    Actor(String),
+}
+
+/// A running engine.
+pub struct Engine {
+    plant: Plant,
+    reader: JournalReader,
+    in_hand: Arc<Semaphore>,
+    supervisor: ActorRef<SupervisorMsg>,
+    running: JoinHandle<()>,
+}
+
+impl Engine {
+    /// Opens the journal, loads the kernel side, folds, reconciles. The maps hold what the journal
+    /// says when this returns, or health says why not.
+    ///
+    /// # Errors
+    /// [`StartError`]: nothing is running then, and nothing was changed but what it says.
+    pub async fn start(config: Config, kernel: BoxedKernel) -> Result<Engine, StartError> {
+        let dir = config.journal_dir.clone();
+        let opened = tokio::task::spawn_blocking(move || Journal::open(&dir));
+        let (journal, recovery) = opened
+            .await
+            .map_err(|error| StartError::Actor(error.to_string()))??;
+        tracing::info!(?recovery, dir = %config.journal_dir.display(), "journal open");
+        let reader = journal.reader();
+        let plant = Plant::new(Materials {
+            kernel,
+            journal,
+            capacity: config.capacity(),
+            facts: config.facts,
+            mode: config.mode,
+            tree: CgroupTree::at(config.cgroup_root),
+            interval: config.reconcile_every,
+        });
+        let started = Actor::spawn(None, Supervisor, plant.clone()).await;
+        let (supervisor, running) = started.map_err(why)?;
+        let in_hand = Arc::new(Semaphore::new(IN_HAND));
+        Ok(Engine {
+            plant,
+            reader,
+            in_hand,
+            supervisor,
+            running,
+        })
+    }
+
+    /// Looks up what a request names, and has it journaled and enforced.
+    ///
+    /// # Errors
+    /// [`CommandError`] says how far it came.
+    pub async fn submit(&self, request: Request, peer: Peer) -> Result<Done, CommandError> {
+        let permit = Arc::clone(&self.in_hand)
+            .try_acquire_owned()
+            .map_err(|_| CommandError::Busy(IN_HAND))?;
+        let prober = self.plant.loader.call(LoaderMsg::Prober).await?;
+        let prober = prober.map_err(CommandError::Lookup)?;
+        let tree = self.plant.tree.clone();
+        let resolved = tokio::task::spawn_blocking(move || request.resolve(&*prober, &tree)).await;
+        let command = Box::new(resolved.map_err(|_| Gone("look-up"))??);
+        let message = |reply| WriterMsg::Submit {
+            command,
+            peer,
+            permit: Some(permit),
+            reply,
+        };
+        self.plant.writer.call(message).await?
+    }
+
+    /// Asks something of the state.
+    ///
+    /// # Errors
+    /// [`Gone`] while the writer is being restarted.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Glance<'_>) -> T + Send + 'static,
+    ) -> Result<T, Gone> {
+        self.plant
+            .writer
+            .call(|reply| {
+                WriterMsg::Ask(Box::new(move |glance| {
+                    answer(reply, question(glance));
+                }))
+            })
+            .await
+    }
+
+    /// Recent denials, and with `follow` those to come.
+    ///
+    /// # Errors
+    /// [`Gone`] while the fan-out is being restarted.
+    pub async fn subscribe(&self, follow: bool) -> Result<mpsc::Receiver<Delivery>, Gone> {
+        self.plant
+            .fanout
+            .call(|reply| FanoutMsg::Subscribe(follow, reply))
+            .await
+    }
+
+    /// The journal, to read.
+    pub fn journal(&self) -> JournalReader {
+        self.reader.clone()
+    }
+
+    /// The node's health, and its changes.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.plant.board.subscribe()
+    }
+
+    /// What the kernel counts, read now.
+    ///
+    /// # Errors
+    /// The kernel side's.
+    pub async fn counters(&self) -> Result<Counters, KernelError> {
+        let source = self.plant.loader.call(LoaderMsg::Counters).await??;
+        tokio::task::spawn_blocking(move || source.counters())
+            .await
+            .map_err(|_| KernelError::from(Gone("counter reader")))?
+    }
+
+    /// Compares maps and desired image now, and repairs what differs.
+    ///
+    /// # Errors
+    /// The kernel side's; the reconciler keeps trying.
+    pub async fn reconcile(&self) -> Result<Report, KernelError> {
+        self.plant.reconciler.call(ReconcilerMsg::Compare).await?
+    }
+
+    /// How many zones there may be.
+    pub fn max_zones(&self) -> u32 {
+        self.plant.capacity.zones
+    }
+
+    /// Events dropped in user space since the start.
+    pub fn events_dropped(&self) -> u64 {
+        self.plant.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Differences repaired since the start.
+    pub fn drift_repaired(&self) -> u64 {
+        self.plant.drift.load(Ordering::Relaxed)
+    }
+
+    /// Stops every actor. Programs and maps go with the kernel object, as long as nothing is pinned.
+    pub async fn stop(self) {
+        self.supervisor.stop(None);
+        // A supervisor that panicked has stopped all the same.
+        let _ = self.running.await;
+    }
+}
+
+/// The typed reason inside what ractor says of a start that failed.
+fn why(error: SpawnErr) -> StartError {
+    let SpawnErr::StartupFailed(inner) = error else {
+        return StartError::Actor(error.to_string());
+    };
+    let inner = match inner.downcast::<KernelError>() {
+        Ok(kernel) => return StartError::Kernel(*kernel),
+        Err(inner) => inner,
+    };
+    let inner = match inner.downcast::<JournalError>() {
+        Ok(journal) => return StartError::Journal(*journal),
+        Err(inner) => inner,
+    };
+    match inner.downcast::<LedgerError>() {
+        Ok(ledger) => StartError::Ledger(*ledger),
+        Err(inner) => StartError::Actor(inner.to_string()),
+    }
+}

@@ -1,0 +1,143 @@
+//! The health actor: whether the node can claim enforcement, and with how much confidence.
+
+use std::collections::BTreeMap;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use syva_model::kernel::Loaded;
+use tokio::sync::watch;
+
+/// The node's state, as `/healthz` spells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Grade {
+    /// Every hook is attached, every self-test passed, the maps hold what the journal says.
+    Healthy,
+    /// It runs with less confidence.
+    Degraded,
+    /// It cannot claim enforcement.
+    Unsafe,
+}
+
+impl Grade {
+    /// As the API spells it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Grade::Healthy => "healthy",
+            Grade::Degraded => "degraded",
+            Grade::Unsafe => "unsafe",
+        }
+    }
+}
+
+/// What everyone can read of the node's health.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    /// What loading achieved; none before it has.
+    pub loaded: Option<Loaded>,
+    /// Why the node is not healthy: a stable key, and words.
+    pub reasons: BTreeMap<String, String>,
+    /// Actors restarted since the start.
+    pub restarts: u64,
+}
+
+impl Health {
+    /// Whether a kernel enforces and every hook is attached to it.
+    pub fn attached(&self) -> bool {
+        self.loaded
+            .as_ref()
+            .is_some_and(|loaded| loaded.enforcing && loaded.hooks.iter().all(|hook| hook.attached))
+    }
+
+    /// The node's state.
+    pub fn grade(&self) -> Grade {
+        let passed = self
+            .loaded
+            .as_ref()
+            .is_some_and(|loaded| loaded.self_tests.iter().all(|test| test.outcome.is_ok()));
+        match (self.attached(), passed && self.reasons.is_empty()) {
+            (false, _) => Grade::Unsafe,
+            (true, false) => Grade::Degraded,
+            (true, true) => Grade::Healthy,
+        }
+    }
+
+    /// Every reason in words, self-tests and hooks included.
+    pub fn words(&self) -> Vec<String> {
+        let mut words: Vec<String> = self.reasons.values().cloned().collect();
+        let Some(loaded) = &self.loaded else {
+            words.push("no kernel side is loaded".into());
+            return words;
+        };
+        if !loaded.enforcing {
+            words.push(format!("the {} backend enforces nothing", loaded.backend));
+        }
+        for hook in loaded
+            .hooks
+            .iter()
+            .filter(|hook| loaded.enforcing && !hook.attached)
+        {
+            let why = hook.problem.as_deref().unwrap_or("not attached");
+            words.push(format!("hook {}: {why}", hook.hook.name()));
+        }
+        for test in &loaded.self_tests {
+            if let Err(said) = &test.outcome {
+                words.push(format!("self-test {} failed: {said}", test.name));
+            }
+        }
+        words
+    }
+}
+
+/// What the others report.
+#[derive(Debug)]
+pub enum HealthMsg {
+    /// The kernel side was loaded.
+    Loaded(Box<Loaded>),
+    /// Something is wrong, under a stable key.
+    Raise(String, String),
+    /// It no longer is.
+    Clear(String),
+    /// An actor was restarted.
+    Restarted,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct HealthActor;
+
+impl Actor for HealthActor {
+    type Msg = HealthMsg;
+    type State = watch::Sender<Health>;
+    type Arguments = watch::Sender<Health>;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<HealthMsg>,
+        board: watch::Sender<Health>,
+    ) -> Result<watch::Sender<Health>, ActorProcessingErr> {
+        Ok(board)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<HealthMsg>,
+        message: HealthMsg,
+        board: &mut watch::Sender<Health>,
+    ) -> Result<(), ActorProcessingErr> {
+        board.send_modify(|health| match message {
+            HealthMsg::Loaded(loaded) => health.loaded = Some(*loaded),
+            HealthMsg::Raise(key, words) => {
+                if health.reasons.get(&key) != Some(&words) {
+                    tracing::warn!(reason = %key, "degraded: {words}");
+                }
+                health.reasons.insert(key, words);
+            }
+            HealthMsg::Clear(key) => {
+                if health.reasons.remove(&key).is_some() {
+                    tracing::info!(reason = %key, "no longer degraded");
+                }
+            }
+            HealthMsg::Restarted => health.restarts += 1,
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,230 @@
+//! The ledger: what the writer decides, without ractor. Admits commands on a state that includes the
+//! batch not yet flushed, folds them, and makes the batch durable at once (group commit).
+//!
+//! | what happens | journal | state | the batch's callers are told |
+//! |---|---|---|---|
+//! | a command is refused | as before | as before | the refusal, at once |
+//! | a command asks for what is so | as before | as before | done, once what it rests on is durable |
+//! | the flush succeeds | the batch is durable | as folded | done, once the kernel holds it |
+//! | the flush fails | unknown | folded ahead of it: dropped | not journaled |
+//!
+//! After a failed flush the store is read again ([`Ledger::reload`]), since it may hold the batch.
+
+use syva_journal::{Head, Journal, JournalError};
+use syva_model::admit::{Admission, Node, admit};
+use syva_model::command::{BootId, Command};
+use syva_model::entry::Peer;
+use syva_model::fold::{FoldError, Touched};
+use syva_model::image::Image;
+use syva_model::plan::Diff;
+use syva_model::project;
+use syva_model::state::State;
+
+use crate::outcome::{CommandError, Done};
+use crate::park::Lent;
+
+/// How many records are read at once.
+const STEP: usize = 1024;
+
+/// Tells the wall clock's time, in nanoseconds since the Unix epoch.
+pub type Clock = fn() -> u64;
+
+/// Why there is no state to work on.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// It was read, and does not fold.
+    #[error("the journal cannot be folded: {0}; use the version that wrote it, or restore a copy")]
+    Fold(#[from] FoldError),
+}
+
+/// What admission and entries need to know of the node.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Capacities and what may not be claimed or attached.
+    pub node: Node,
+    /// The running boot.
+    pub boot: BootId,
+    /// The wall clock.
+    pub clock: Clock,
+}
+
+/// The state, the journal it comes from, and the batch in hand. `T` is whatever brings the answer to
+/// a command's caller.
+pub struct Ledger<T> {
+    journal: Lent<Journal>,
+    facts: Facts,
+    state: State,
+    image: Image,
+    payloads: Vec<Vec<u8>>,
+    waiting: Vec<Waiting<T>>,
+    touched: Touched,
+    head: Head,
+}
+
+struct Waiting<T> {
+    ticket: T,
+    done: Done,
+}
+
+/// A batch that is durable.
+#[derive(Debug)]
+pub struct Batch<T> {
+    /// Whom to tell what, once the kernel holds it.
+    pub answers: Vec<(T, Done)>,
+    /// What the desired image gains; nothing if no entry was written.
+    pub change: Option<(Diff, Touched)>,
+}
+
+/// A batch that was dropped.
+#[derive(Debug)]
+pub struct Undurable<T> {
+    /// Whom to tell.
+    pub tickets: Vec<T>,
+    /// Why.
+    pub error: Box<JournalError>,
+}
+
+impl<T> Ledger<T> {
+    /// Folds the whole journal.
+    ///
+    /// # Errors
+    /// [`LedgerError`]: nothing may be enforced from it.
+    pub fn open(journal: Lent<Journal>, facts: Facts) -> Result<Ledger<T>, LedgerError> {
+        let mut ledger = Ledger {
+            head: journal.head(),
+            journal,
+            facts,
+            state: State::default(),
+            image: Image::default(),
+            payloads: Vec::new(),
+            waiting: Vec::new(),
+            touched: Touched::default(),
+        };
+        ledger.replay()?;
+        Ok(ledger)
+    }
+
+    /// Reads the store again, after a flush that failed.
+    ///
+    /// # Errors
+    /// As [`Ledger::open`]; the ledger can then only be reloaded or dropped.
+    pub fn reload(&mut self) -> Result<(), LedgerError> {
+        self.journal.reopen()?;
+        self.replay()
+    }
+
+    fn replay(&mut self) -> Result<(), LedgerError> {
+        let reader = self.journal.reader();
+        self.state = State::default();
+        self.head = self.journal.head();
+        while self.state.seq() < self.head.seq {
+            for record in reader.read(self.state.seq() + 1, STEP)? {
+                self.state.fold(&record.entry, record.hash)?;
+            }
+        }
+        self.image = project::project(&self.state);
+        self.payloads.clear();
+        self.touched = Touched::default();
+        Ok(())
+    }
+
+    /// The state, the batch in hand included.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// What the maps should hold, without the batch in hand.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// The running boot.
+    pub fn boot(&self) -> BootId {
+        self.facts.boot
+    }
+
+    /// How many callers wait for the batch in hand.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Admits a command into the batch in hand.
+    ///
+    /// # Errors
+    /// The ticket, and why the command is not taken; nothing has changed.
+    pub fn admit(
+        &mut self,
+        command: Command,
+        peer: Peer,
+        ticket: T,
+    ) -> Result<(), (T, CommandError)> {
+        match admit(&self.state, &self.facts.node, &command) {
+            Err(refusal) => Err((ticket, refusal.into())),
+            Ok(Admission::Unchanged(reply)) => {
+                self.waiting.push(Waiting {
+                    ticket,
+                    done: Done { reply, seq: None },
+                });
+                Ok(())
+            }
+            Ok(Admission::Append) => match self.write(command, peer) {
+                Ok(done) => {
+                    self.waiting.push(Waiting { ticket, done });
+                    Ok(())
+                }
+                Err(said) => Err((ticket, CommandError::NotJournaled(said))),
+            },
+        }
+    }
+
+    fn write(&mut self, command: Command, peer: Peer) -> Result<Done, String> {
+        let time = (self.facts.clock)();
+        let entry = self.head.next(time, self.facts.boot, peer, command);
+        let payload = entry.encode().map_err(|error| error.to_string())?;
+        let head = self.head.after(&payload);
+        // An admitted command folds. If one does not, admission and fold disagree: the state may be
+        // half changed, so the store is read again before anything else is taken.
+        let folded = match self.state.fold(&entry, head.hash) {
+            Ok(folded) => folded,
+            Err(error) => {
+                tracing::error!(%error, "an admitted command does not fold");
+                let again = self.reload();
+                return Err(format!("{error}; the journal was read again: {again:?}"));
+            }
+        };
+        self.payloads.push(payload);
+        self.touched.merge(folded.touched);
+        self.head = head;
+        Ok(Done {
+            reply: folded.reply,
+            seq: Some(entry.seq),
+        })
+    }
+
+    /// Makes the batch in hand durable. It blocks.
+    ///
+    /// # Errors
+    /// [`Undurable`]; [`Ledger::reload`] before anything else.
+    pub fn flush(&mut self) -> Result<Batch<T>, Undurable<T>> {
+        let payloads = std::mem::take(&mut self.payloads);
+        let waiting = std::mem::take(&mut self.waiting);
+        let touched = std::mem::take(&mut self.touched);
+        // Without payloads this does nothing, and cannot fail.
+        if let Err(error) = self.journal.append(&payloads) {
+            let tickets = waiting.into_iter().map(|w| w.ticket).collect();
+            return Err(Undurable {
+                tickets,
+                error: Box::new(error),
+            });
+        }
+        let change = (!payloads.is_empty()).then(|| {
+            let diff = project::update(&mut self.image, &self.state, &touched);
+            (diff, touched)
+        });
+        let answers = waiting.into_iter().map(|w| (w.ticket, w.done)).collect();
+        Ok(Batch { answers, change })
+    }
+}

@@ -1,0 +1,92 @@
+//! The loader: owns the kernel object, and hands its parts to their owners.
+
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use syva_model::image::Table;
+use syva_model::kernel::{
+    Capacity, ControlStore, CounterSource, EventSource, Kernel, KernelError, Prober, TableStore,
+};
+
+use crate::address::{Address, answer};
+use crate::health::HealthMsg;
+use crate::park::{Lent, Park};
+
+/// A kernel side, whichever.
+pub type BoxedKernel = Box<dyn Kernel>;
+
+/// What the owners of the parts ask for.
+pub enum LoaderMsg {
+    /// A policy map.
+    Table(
+        Table,
+        RpcReplyPort<Result<Box<dyn TableStore>, KernelError>>,
+    ),
+    /// The control map.
+    Control(RpcReplyPort<Result<Box<dyn ControlStore>, KernelError>>),
+    /// The ring buffer.
+    Events(RpcReplyPort<Result<Box<dyn EventSource>, KernelError>>),
+    /// The prober.
+    Prober(RpcReplyPort<Result<Arc<dyn Prober>, KernelError>>),
+    /// The counters.
+    Counters(RpcReplyPort<Result<Arc<dyn CounterSource>, KernelError>>),
+    /// Detach everything.
+    Unload(RpcReplyPort<Result<(), KernelError>>),
+}
+
+/// What a loader needs. The kernel is parked, so that programs stay attached while it restarts.
+pub struct LoaderArgs {
+    /// The kernel side.
+    pub kernel: Park<BoxedKernel>,
+    /// How large its maps must be.
+    pub capacity: Capacity,
+    /// Who is told what was achieved.
+    pub health: Address<HealthMsg>,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Loader;
+
+impl Actor for Loader {
+    type Msg = LoaderMsg;
+    type State = Lent<BoxedKernel>;
+    type Arguments = LoaderArgs;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<LoaderMsg>,
+        args: LoaderArgs,
+    ) -> Result<Lent<BoxedKernel>, ActorProcessingErr> {
+        let mut kernel = args
+            .kernel
+            .lend()
+            .ok_or("the kernel object is still in use")?;
+        let capacity = args.capacity;
+        // Loading verifies programs: seconds under emulation, and it blocks.
+        let (kernel, loaded) = tokio::task::spawn_blocking(move || {
+            let loaded = kernel.load(&capacity);
+            (kernel, loaded)
+        })
+        .await?;
+        args.health.cast(HealthMsg::Loaded(Box::new(loaded?)))?;
+        Ok(kernel)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<LoaderMsg>,
+        message: LoaderMsg,
+        kernel: &mut Lent<BoxedKernel>,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            LoaderMsg::Table(table, reply) => answer(reply, kernel.table(table)),
+            LoaderMsg::Control(reply) => answer(reply, kernel.control()),
+            LoaderMsg::Events(reply) => answer(reply, kernel.events()),
+            LoaderMsg::Prober(reply) => answer(reply, kernel.prober()),
+            LoaderMsg::Counters(reply) => answer(reply, kernel.counters()),
+            LoaderMsg::Unload(reply) => answer(reply, kernel.unload()),
+        }
+        Ok(())
+    }
+}

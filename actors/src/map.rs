@@ -1,0 +1,71 @@
+//! A map's actor: owns one policy map, applies runs of plan steps to it, reads it back.
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use syva_model::image::{CgroupId, MapWrite, MemberRow, Table};
+use syva_model::kernel::{KernelError, Rows, TableStore};
+
+use crate::address::{Address, answer};
+use crate::loader::LoaderMsg;
+
+/// What may be asked of a map.
+#[derive(Debug)]
+pub enum MapMsg {
+    /// Apply steps in order; stops at the first that fails.
+    Write(Vec<MapWrite>, RpcReplyPort<Result<(), KernelError>>),
+    /// Read one membership.
+    Member(
+        CgroupId,
+        RpcReplyPort<Result<Option<MemberRow>, KernelError>>,
+    ),
+    /// Read everything.
+    Rows(RpcReplyPort<Result<Rows, KernelError>>),
+}
+
+/// What a map's actor needs.
+pub struct MapArgs {
+    /// Which map.
+    pub table: Table,
+    /// Who has the handle.
+    pub loader: Address<LoaderMsg>,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Map;
+
+impl Actor for Map {
+    type Msg = MapMsg;
+    type State = Box<dyn TableStore>;
+    type Arguments = MapArgs;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<MapMsg>,
+        args: MapArgs,
+    ) -> Result<Box<dyn TableStore>, ActorProcessingErr> {
+        Ok(args
+            .loader
+            .call(|reply| LoaderMsg::Table(args.table, reply))
+            .await??)
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<MapMsg>,
+        message: MapMsg,
+        store: &mut Box<dyn TableStore>,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            MapMsg::Write(steps, reply) => {
+                let outcome = steps.iter().try_for_each(|step| {
+                    fail::fail_point!("map-before-write", |_| std::process::abort());
+                    store.write(step)
+                });
+                answer(reply, outcome);
+            }
+            MapMsg::Member(id, reply) => answer(reply, store.member(id)),
+            MapMsg::Rows(reply) => answer(reply, store.rows()),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,253 @@
+//! The in-memory backend (D15): holds what a kernel would, enforces nothing and says so. Everything
+//! above the kernel runs on it, on any machine, and tests break it on purpose.
+
+use std::collections::VecDeque;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use syva_model::hook::Hook;
+use syva_model::image::{CgroupId, Control, Image, MapWrite, MemberRow, ObjectKey, SCHEMA, Table};
+use syva_model::kernel::{
+    Capacity, ControlStore, CounterSource, Counters, EventSource, HookCounters, HookState, Kernel,
+    KernelError, KernelEvent, Loaded, ObjectFacts, Prober, Rows, TableStore,
+};
+
+/// A kernel's maps, in memory. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryKernel(Arc<Mutex<Inside>>);
+
+#[derive(Debug, Default)]
+struct Inside {
+    image: Image,
+    control: Control,
+    events: VecDeque<KernelEvent>,
+    fault: Option<Fault>,
+    writes: u64,
+}
+
+/// What goes wrong, once or until it is mended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Writes to that table fail with that errno until it is mended.
+    Refuse(Table, i32),
+    /// The next write to that table panics.
+    PanicOnce(Table),
+}
+
+impl MemoryKernel {
+    /// Empty maps.
+    pub fn new() -> MemoryKernel {
+        MemoryKernel::default()
+    }
+
+    /// What the maps hold, kernel-born rows included.
+    pub fn image(&self) -> Image {
+        self.inside().image.clone()
+    }
+
+    /// What the control map holds.
+    pub fn control_row(&self) -> Control {
+        self.inside().control
+    }
+
+    /// How many writes there have been.
+    pub fn writes(&self) -> u64 {
+        self.inside().writes
+    }
+
+    /// Changes the maps behind everyone's back.
+    pub fn tamper(&self, change: impl FnOnce(&mut Image)) {
+        change(&mut self.inside().image);
+    }
+
+    /// Breaks something, or mends it.
+    pub fn set_fault(&self, fault: Option<Fault>) {
+        self.inside().fault = fault;
+    }
+
+    /// Puts an event into the ring.
+    pub fn emit(&self, event: KernelEvent) {
+        self.inside().events.push_back(event);
+    }
+
+    fn inside(&self) -> MutexGuard<'_, Inside> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inside {
+    fn before_write(&mut self, table: Table) -> Result<(), KernelError> {
+        self.writes += 1;
+        match self.fault {
+            Some(Fault::Refuse(broken, errno)) if broken == table => Err(KernelError {
+                operation: "write to map",
+                on: table.name().into(),
+                said: std::io::Error::from_raw_os_error(errno).to_string(),
+                errno: Some(errno),
+                remedy: String::new(),
+            }),
+            Some(Fault::PanicOnce(broken)) if broken == table => {
+                self.fault = None;
+                #[allow(clippy::panic)] // the fault a test asked for
+                {
+                    panic!("asked to");
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Kernel for MemoryKernel {
+    fn load(&mut self, _: &Capacity) -> Result<Loaded, KernelError> {
+        self.inside().control.schema = SCHEMA;
+        let why = || Some("the memory backend attaches nothing".to_owned());
+        let state = |hook: &Hook| HookState {
+            hook: *hook,
+            attached: false,
+            problem: why(),
+        };
+        Ok(Loaded {
+            backend: "memory",
+            enforcing: false,
+            hooks: Hook::ALL.iter().map(state).collect(),
+            self_tests: Vec::new(),
+            missing: Vec::new(),
+            build: 0,
+            kernel_release: String::new(),
+        })
+    }
+
+    fn table(&self, table: Table) -> Result<Box<dyn TableStore>, KernelError> {
+        Ok(Box::new(MemoryTable {
+            kernel: self.clone(),
+            table,
+        }))
+    }
+
+    fn control(&self) -> Result<Box<dyn ControlStore>, KernelError> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn events(&self) -> Result<Box<dyn EventSource>, KernelError> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn prober(&self) -> Result<Arc<dyn Prober>, KernelError> {
+        Ok(Arc::new(self.clone()))
+    }
+
+    fn counters(&self) -> Result<Arc<dyn CounterSource>, KernelError> {
+        Ok(Arc::new(self.clone()))
+    }
+
+    fn unload(&mut self) -> Result<(), KernelError> {
+        Ok(())
+    }
+}
+
+struct MemoryTable {
+    kernel: MemoryKernel,
+    table: Table,
+}
+
+impl TableStore for MemoryTable {
+    fn table(&self) -> Table {
+        self.table
+    }
+
+    fn write(&mut self, step: &MapWrite) -> Result<(), KernelError> {
+        let mut inside = self.kernel.inside();
+        inside.before_write(self.table)?;
+        inside.image.apply(step);
+        Ok(())
+    }
+
+    fn member(&mut self, id: CgroupId) -> Result<Option<MemberRow>, KernelError> {
+        Ok(self.kernel.inside().image.members.get(&id).copied())
+    }
+
+    fn rows(&mut self) -> Result<Rows, KernelError> {
+        let image = &self.kernel.inside().image;
+        Ok(match self.table {
+            Table::Zones => Rows::Zones(image.zones.iter().map(|(k, v)| (*k, *v)).collect()),
+            Table::Claims => Rows::Claims(image.claims.iter().map(|(k, v)| (*k, *v)).collect()),
+            Table::Pairs => Rows::Pairs(image.pairs.iter().copied().collect()),
+            Table::Members | Table::Control => {
+                Rows::Members(image.members.iter().map(|(k, v)| (*k, *v)).collect())
+            }
+        })
+    }
+}
+
+impl ControlStore for MemoryKernel {
+    fn read(&mut self) -> Result<Control, KernelError> {
+        Ok(self.inside().control)
+    }
+
+    fn write(&mut self, control: &Control) -> Result<(), KernelError> {
+        let mut inside = self.inside();
+        inside.before_write(Table::Control)?;
+        inside.control = *control;
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), KernelError> {
+        Ok(())
+    }
+}
+
+impl EventSource for MemoryKernel {
+    fn poll(
+        &mut self,
+        timeout: Duration,
+        sink: &mut dyn FnMut(KernelEvent),
+    ) -> Result<u64, KernelError> {
+        let events: Vec<_> = self.inside().events.drain(..).collect();
+        if events.is_empty() {
+            std::thread::sleep(timeout.min(Duration::from_millis(10)));
+        }
+        events.into_iter().for_each(sink);
+        Ok(0)
+    }
+}
+
+impl Prober for MemoryKernel {
+    /// Asks stat(2), as the kernel's own answer is not to be had here.
+    fn probe(&self, fd: BorrowedFd<'_>) -> Result<ObjectFacts, KernelError> {
+        let error = |said: rustix::io::Errno| KernelError {
+            operation: "stat",
+            on: "an open path".into(),
+            said: said.to_string(),
+            errno: Some(said.raw_os_error()),
+            remedy: String::new(),
+        };
+        let stat = rustix::fs::fstat(fd).map_err(error)?;
+        let fs = rustix::fs::fstatfs(fd).map_err(error)?;
+        let (major, minor) = (
+            rustix::fs::major(stat.st_dev),
+            rustix::fs::minor(stat.st_dev),
+        );
+        let key = ObjectKey {
+            dev: major << 20 | minor,
+            ino: stat.st_ino,
+            subvol: 0,
+        };
+        Ok(ObjectFacts {
+            key,
+            generation: 0,
+            fs_magic: fs.f_type.cast_unsigned(),
+        })
+    }
+}
+
+impl CounterSource for MemoryKernel {
+    fn counters(&self) -> Result<Counters, KernelError> {
+        let hooks = vec![HookCounters::default(); Hook::ALL.len()];
+        Ok(Counters {
+            hooks,
+            ..Counters::default()
+        })
+    }
+}

@@ -1,0 +1,308 @@
+//! The reconciler: owns the desired image and makes the kernel's maps agree with it — by a plan for
+//! each batch of entries, and by comparison at start, after a failure, on a timer and on demand (D14).
+
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use syva_model::image::{Image, MapWrite, Mode, Origin, Table};
+use syva_model::kernel::{KernelError, Rows};
+use syva_model::plan::{Diff, plan};
+use syva_model::project;
+
+use crate::address::{Address, answer};
+use crate::control::ControlMsg;
+use crate::health::HealthMsg;
+use crate::map::MapMsg;
+use crate::membership::{Checked, MembershipMsg};
+use crate::writer::WriterMsg;
+
+/// The health reason while the maps do not hold what the journal says.
+pub const BEHIND: &str = "maps_behind_journal";
+
+/// What the maps should hold, and up to which entry that is so.
+#[derive(Clone, Debug, Default)]
+pub struct Desired {
+    /// The rows.
+    pub image: Image,
+    /// The last entry they take in.
+    pub seq: u64,
+    /// The node's mode.
+    pub mode: Mode,
+}
+
+/// What a comparison found and put right.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Rows of the desired image that differed.
+    pub rows: usize,
+    /// Kernel-born rows.
+    pub born: Checked,
+}
+
+impl Report {
+    /// How many differences were repaired.
+    pub fn repaired(&self) -> usize {
+        self.rows + self.born.relabelled.len() + self.born.removed.len()
+    }
+}
+
+/// What may be asked.
+#[derive(Debug)]
+pub enum ReconcilerMsg {
+    /// This is what is desired from now on; compare everything.
+    Adopt(Box<Desired>, RpcReplyPort<Result<Report, KernelError>>),
+    /// This changes, with these entries.
+    Apply(Box<Diff>, u64, Mode, RpcReplyPort<Result<(), KernelError>>),
+    /// Compare everything now.
+    Compare(RpcReplyPort<Result<Report, KernelError>>),
+    /// The timer.
+    Tick,
+}
+
+/// Who owns what the reconciler writes.
+#[derive(Clone, Debug)]
+pub struct Maps {
+    /// Zones, claims and pairs; members by their own actor.
+    pub tables: Vec<(Table, Address<MapMsg>)>,
+    /// The control map.
+    pub control: Address<ControlMsg>,
+    /// Memberships and what lies below them.
+    pub membership: Address<MembershipMsg>,
+}
+
+/// What the actor needs.
+pub struct ReconcilerArgs {
+    /// Where to write.
+    pub maps: Maps,
+    /// Who is told of drift and failure.
+    pub health: Address<HealthMsg>,
+    /// Who is told that a member's cgroup is gone, and asked for the desired image after a restart.
+    pub writer: Address<WriterMsg>,
+    /// How often to compare.
+    pub interval: Duration,
+    /// Differences repaired since the start, for Status.
+    pub drift: std::sync::Arc<std::sync::atomic::AtomicU64>,
+}
+
+/// The actor's state.
+pub struct Work {
+    args: ReconcilerArgs,
+    desired: Option<Desired>,
+    /// Whether a plan broke off, so that only a comparison can tell what the maps hold.
+    dirty: bool,
+}
+
+impl Work {
+    async fn apply(&mut self, diff: &Diff, seq: u64, mode: Mode) -> Result<(), KernelError> {
+        let Some(desired) = &mut self.desired else {
+            return Err(refuse("the desired image is not known yet"));
+        };
+        desired.image.accept(diff);
+        (desired.seq, desired.mode) = (seq, mode);
+        if self.dirty {
+            return self.compare().await.map(drop);
+        }
+        let outcome = self.args.maps.run(&plan(diff), seq, mode).await;
+        self.settle(outcome)
+    }
+
+    /// Compares everything and repairs it.
+    async fn compare(&mut self) -> Result<Report, KernelError> {
+        let outcome = self.compare_maps().await;
+        let report = self.settle(outcome)?;
+        if !report.born.gone.is_empty() {
+            // The writer decides whether that is news; if it is being restarted, the next tick asks.
+            let _ = self
+                .args
+                .writer
+                .cast(WriterMsg::CgroupsGone(report.born.gone.clone()));
+        }
+        Ok(report)
+    }
+
+    async fn compare_maps(&self) -> Result<Report, KernelError> {
+        let Some(desired) = &self.desired else {
+            return Err(refuse("the desired image is not known yet"));
+        };
+        let mut held = self.args.maps.read().await?;
+        forget_what_the_kernel_does_not_store(&mut held, &desired.image);
+        let diff = project::diff(&held, &desired.image);
+        self.args
+            .maps
+            .run(&plan(&diff), desired.seq, desired.mode)
+            .await?;
+        let roots = desired.image.members.clone();
+        let check = |reply| MembershipMsg::Check(roots, reply);
+        let mut born = self.args.maps.membership.call(check).await??;
+        // A root that is gone has lost its row with its cgroup: that is no drift.
+        let gone = |id: &_| born.gone.contains(id);
+        let rows = diff.len() - diff.members.iter().filter(|c| gone(&c.key)).count();
+        born.gone.dedup();
+        Ok(Report { rows, born })
+    }
+
+    fn settle<T>(&mut self, outcome: Result<T, KernelError>) -> Result<T, KernelError> {
+        self.dirty = outcome.is_err();
+        let told = match &outcome {
+            Ok(_) => HealthMsg::Clear(BEHIND.into()),
+            Err(error) => HealthMsg::Raise(
+                BEHIND.into(),
+                format!("the maps do not hold what the journal says: {error}"),
+            ),
+        };
+        // Without a health actor there is nobody to tell; it asks nothing of us when it is back.
+        let _ = self.args.health.cast(told);
+        outcome
+    }
+
+    async fn tick(&mut self) {
+        let expected = self.dirty;
+        if self.desired.is_none() {
+            // This actor was restarted: the writer alone knows what is desired.
+            let _ = self.args.writer.cast(WriterMsg::HandOver);
+            return;
+        }
+        match self.compare().await {
+            Ok(report) if report.repaired() > 0 && !expected => {
+                let repaired = report.repaired() as u64;
+                self.args
+                    .drift
+                    .fetch_add(repaired, std::sync::atomic::Ordering::Relaxed);
+                tracing::warn!(
+                    ?report,
+                    "drift: the maps held what the journal does not say"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the maps could not be compared; trying again"),
+        }
+    }
+}
+
+fn refuse(said: &str) -> KernelError {
+    KernelError {
+        operation: "reconcile",
+        on: "the kernel's maps".into(),
+        said: said.into(),
+        errno: None,
+        remedy: "the writer hands it over by itself".into(),
+    }
+}
+
+/// The depth of a claim orders plans and is nowhere in the kernel.
+fn forget_what_the_kernel_does_not_store(held: &mut Image, desired: &Image) {
+    for (key, row) in &mut held.claims {
+        if let Some(wanted) = desired.claims.get(key) {
+            row.depth = wanted.depth;
+        }
+    }
+}
+
+impl Maps {
+    /// Runs a plan: runs of steps for the same owner go there together, in order.
+    async fn run(&self, steps: &[MapWrite], seq: u64, mode: Mode) -> Result<(), KernelError> {
+        self.control
+            .call(|reply| ControlMsg::Begin(seq, reply))
+            .await??;
+        for run in steps.chunk_by(|a, b| a.table() == b.table()) {
+            fail::fail_point!("reconciler-between-steps", |_| std::process::abort());
+            self.write(run).await?;
+        }
+        self.control
+            .call(|reply| ControlMsg::Finish(seq, mode, reply))
+            .await?
+    }
+
+    async fn write(&self, run: &[MapWrite]) -> Result<(), KernelError> {
+        let table = run.first().map_or(Table::Control, MapWrite::table);
+        let steps = run.to_vec();
+        match table {
+            Table::Control => self.control.call(ControlMsg::AdvanceEpoch).await?,
+            Table::Members => {
+                self.membership
+                    .call(|reply| MembershipMsg::Write(steps, reply))
+                    .await?
+            }
+            _ => {
+                self.map(table)?
+                    .call(|reply| MapMsg::Write(steps, reply))
+                    .await?
+            }
+        }
+    }
+
+    /// Reads the maps as an image. Kernel-born rows are left out, but for those that stand where a
+    /// journal's row should.
+    async fn read(&self) -> Result<Image, KernelError> {
+        let mut image = Image::default();
+        for (_, address) in &self.tables {
+            match address.call(MapMsg::Rows).await?? {
+                Rows::Zones(rows) => image.zones.extend(rows),
+                Rows::Claims(rows) => image.claims.extend(rows),
+                Rows::Pairs(rows) => image.pairs.extend(rows),
+                Rows::Members(rows) => {
+                    let roots = rows
+                        .into_iter()
+                        .filter(|(_, row)| row.origin == Origin::Journal);
+                    image.members.extend(roots);
+                }
+            }
+        }
+        Ok(image)
+    }
+
+    fn map(&self, table: Table) -> Result<&Address<MapMsg>, KernelError> {
+        let found = self.tables.iter().find(|(owned, _)| *owned == table);
+        found
+            .map(|(_, address)| address)
+            .ok_or_else(|| refuse("a map has no owner"))
+    }
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Reconciler;
+
+impl Actor for Reconciler {
+    type Msg = ReconcilerMsg;
+    type State = Work;
+    type Arguments = ReconcilerArgs;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ReconcilerMsg>,
+        args: ReconcilerArgs,
+    ) -> Result<Work, ActorProcessingErr> {
+        myself.send_interval(args.interval, || ReconcilerMsg::Tick);
+        // After a restart the writer is there already and hands the image over; at start it does so
+        // by itself once it is.
+        let _ = args.writer.cast(WriterMsg::HandOver);
+        Ok(Work {
+            args,
+            desired: None,
+            dirty: true,
+        })
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<ReconcilerMsg>,
+        message: ReconcilerMsg,
+        work: &mut Work,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ReconcilerMsg::Adopt(desired, reply) => {
+                work.desired = Some(*desired);
+                answer(reply, work.compare().await);
+            }
+            ReconcilerMsg::Apply(diff, seq, mode, reply) => {
+                answer(reply, work.apply(&diff, seq, mode).await);
+            }
+            ReconcilerMsg::Compare(reply) => {
+                answer(reply, work.compare().await);
+            }
+            ReconcilerMsg::Tick => work.tick().await,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,166 @@
+//! Requests: what clients ask, before names are checked and facts looked up.
+
+use syva_model::admit::{Refusal, RefusalKind};
+use syva_model::command::{Attach, Command, Pod, Policy};
+use syva_model::fold::scope;
+use syva_model::image::{CgroupId, Scope};
+use syva_model::kernel::Prober;
+use syva_model::name::{BadName, Party, ZoneName};
+
+use crate::cgroups::CgroupTree;
+use crate::outcome::CommandError;
+use crate::resolve;
+
+/// A policy with its host paths, which become claims.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyRequest {
+    /// Everything but the paths.
+    pub policy: Policy,
+    /// Paths to claim, with all that is below them.
+    pub host_paths: Vec<String>,
+}
+
+/// What a client asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Create or update a zone.
+    RegisterZone {
+        /// The zone's name.
+        zone: String,
+        /// Its policy, if that is to change.
+        policy: Option<PolicyRequest>,
+    },
+    /// Remove a zone.
+    RemoveZone {
+        /// The zone's name.
+        zone: String,
+        /// Whether to wait for its members.
+        drain: bool,
+    },
+    /// Attach a container.
+    Attach {
+        /// The container.
+        container: String,
+        /// The zone's name.
+        zone: String,
+        /// The cgroup's id.
+        cgroup: CgroupId,
+        /// The pod it belongs to.
+        pod: Pod,
+        /// Who manages it.
+        source: String,
+        /// Its generation; 0: none.
+        generation: u64,
+    },
+    /// Detach a container.
+    Detach {
+        /// The container.
+        container: String,
+        /// Who asks.
+        source: String,
+        /// Its generation; 0: unconditionally.
+        generation: u64,
+    },
+    /// Open a pair.
+    AllowComm(String, String),
+    /// Close a pair.
+    DenyComm(String, String),
+    /// Claim a path.
+    RegisterHostPath {
+        /// The zone's name.
+        zone: String,
+        /// The path.
+        path: String,
+        /// Whether to claim what is below it.
+        recursive: bool,
+    },
+}
+
+fn zone_name(name: String) -> Result<ZoneName, CommandError> {
+    ZoneName::new(name).map_err(bad_name)
+}
+
+fn party(name: &str) -> Result<Party, CommandError> {
+    Party::new(name).map_err(bad_name)
+}
+
+fn bad_name(error: BadName) -> CommandError {
+    Refusal::new(RefusalKind::Invalid, error.to_string()).into()
+}
+
+impl Request {
+    /// Makes a command of it: checks the names, looks up paths and cgroups. It blocks.
+    ///
+    /// # Errors
+    /// What is wrong with the request, or what could not be looked up.
+    pub fn resolve(self, prober: &dyn Prober, tree: &CgroupTree) -> Result<Command, CommandError> {
+        Ok(match self {
+            Request::RegisterZone { zone, policy } => {
+                let zone = zone_name(zone)?;
+                let paths = policy.iter().flat_map(|policy| &policy.host_paths);
+                let claims = paths
+                    .map(|path| resolve::claim(prober, path, Scope::Subtree))
+                    .collect::<Result<_, _>>()?;
+                let policy = policy.map(|policy| policy.policy);
+                Command::RegisterZone {
+                    zone,
+                    policy,
+                    claims,
+                }
+            }
+            Request::RemoveZone { zone, drain } => Command::RemoveZone {
+                zone: zone_name(zone)?,
+                drain,
+            },
+            Request::Attach {
+                container,
+                zone,
+                cgroup,
+                pod,
+                source,
+                generation,
+            } => {
+                if container.is_empty() {
+                    let message = "the container id is empty";
+                    return Err(Refusal::new(RefusalKind::Invalid, message).into());
+                }
+                let zone = zone_name(zone)?;
+                let cgroup_path = resolve::cgroup(tree, cgroup, &container)?;
+                Command::AttachContainer(Attach {
+                    container,
+                    zone,
+                    cgroup,
+                    cgroup_path,
+                    pod,
+                    source,
+                    generation,
+                })
+            }
+            Request::Detach {
+                container,
+                source,
+                generation,
+            } => Command::DetachContainer {
+                container,
+                source,
+                generation,
+            },
+            Request::AllowComm(a, b) => Command::AllowComm {
+                a: party(&a)?,
+                b: party(&b)?,
+            },
+            Request::DenyComm(a, b) => Command::DenyComm {
+                a: party(&a)?,
+                b: party(&b)?,
+            },
+            Request::RegisterHostPath {
+                zone,
+                path,
+                recursive,
+            } => Command::RegisterHostPath {
+                zone: zone_name(zone)?,
+                claim: resolve::claim(prober, &path, scope(recursive))?,
+            },
+        })
+    }
+}

@@ -1,0 +1,341 @@
+//! The writer: the one actor that appends to the journal. Commands queue in its mailbox; those that
+//! come while a flush is under way share the next one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use syva_journal::Journal;
+use syva_model::command::Command;
+use syva_model::entry::Peer;
+use syva_model::image::{CgroupId, Mode};
+use syva_model::state::State;
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::address::{Address, answer};
+use crate::atlas::Atlas;
+use crate::health::HealthMsg;
+use crate::ledger::{Facts, Ledger, Undurable};
+use crate::loader::LoaderMsg;
+use crate::outcome::{CommandError, Done};
+use crate::park::Park;
+use crate::reconciler::{Desired, ReconcilerMsg};
+use crate::resolve;
+
+/// The health reason while the journal takes no commands.
+pub const JOURNAL: &str = "journal_not_durable";
+
+/// A batch is flushed when this many wait, whatever else is in the mailbox.
+const BATCH: usize = 256;
+
+/// A question about the state, answered between two batches.
+pub type Question = Box<dyn FnOnce(&Glance<'_>) + Send>;
+
+/// What a question sees.
+pub struct Glance<'a> {
+    /// The state, every entry of it durable.
+    pub state: &'a State,
+    /// The last entry whose effects the kernel holds.
+    pub applied: u64,
+}
+
+/// What may be asked of the writer.
+pub enum WriterMsg {
+    /// Take a command. The permit bounds how many are in hand.
+    Submit {
+        /// The command.
+        command: Box<Command>,
+        /// Who asks.
+        peer: Peer,
+        /// Held until it is answered.
+        permit: Option<OwnedSemaphorePermit>,
+        /// Where the answer goes.
+        reply: RpcReplyPort<Result<Done, CommandError>>,
+    },
+    /// Answer a question.
+    Ask(Question),
+    /// Flush what is in hand.
+    Flush,
+    /// These attached cgroups are gone.
+    CgroupsGone(Vec<CgroupId>),
+    /// The reconciler was started and knows nothing.
+    HandOver,
+}
+
+/// What the writer needs. The journal is parked, so that its lock outlives a restart.
+pub struct WriterArgs {
+    /// The journal.
+    pub journal: Park<Journal>,
+    /// What admission and entries need to know.
+    pub facts: Facts,
+    /// The mode asked for on the command line, if any.
+    pub mode: Option<Mode>,
+    /// Who writes the maps.
+    pub reconciler: Address<ReconcilerMsg>,
+    /// Who has the prober.
+    pub loader: Address<LoaderMsg>,
+    /// Who is told.
+    pub health: Address<HealthMsg>,
+    /// Names for events.
+    pub atlas: Atlas,
+    /// The last entry whose effects the kernel holds.
+    pub applied: Arc<AtomicU64>,
+}
+
+/// Whom to answer. The daemon's own commands have nobody waiting.
+struct Ticket {
+    reply: Option<RpcReplyPort<Result<Done, CommandError>>>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Ticket {
+    fn answer(self, outcome: Result<Done, CommandError>) {
+        match self.reply {
+            Some(reply) => answer(reply, outcome),
+            None => {
+                if let Err(error) = outcome {
+                    tracing::warn!(%error, "a command of the daemon's own failed");
+                }
+            }
+        }
+    }
+}
+
+/// The writer's state.
+pub struct Desk {
+    ledger: Ledger<Ticket>,
+    args: WriterArgs,
+    flush_due: bool,
+}
+
+impl Desk {
+    fn take(
+        &mut self,
+        command: Command,
+        peer: Peer,
+        ticket: Ticket,
+        myself: &ActorRef<WriterMsg>,
+    ) -> Result<(), ActorProcessingErr> {
+        if let Err((ticket, error)) = self.ledger.admit(command, peer, ticket) {
+            ticket.answer(Err(error));
+            return Ok(());
+        }
+        if !self.flush_due {
+            myself.cast(WriterMsg::Flush)?;
+            self.flush_due = true;
+        }
+        Ok(())
+    }
+
+    /// Makes the batch durable, then in force, then answers (I1).
+    async fn flush(&mut self) -> Result<(), ActorProcessingErr> {
+        self.flush_due = false;
+        let batch = match tokio::task::block_in_place(|| self.ledger.flush()) {
+            Ok(batch) => batch,
+            Err(dropped) => return self.not_durable(dropped).await,
+        };
+        fail::fail_point!("writer-before-apply", |_| std::process::abort());
+        let mut behind = None;
+        if let Some((diff, touched)) = batch.change {
+            // If a word about an earlier failure is out of date, this is the moment to take it back.
+            let _ = self.args.health.cast(HealthMsg::Clear(JOURNAL.into()));
+            self.args.atlas.follow(self.ledger.state(), &touched);
+            behind = self.apply(diff).await.err();
+        } else if self.applied() < self.ledger.state().seq() {
+            behind = Some("the kernel does not hold the journal's last entries yet".into());
+        }
+        fail::fail_point!("writer-before-reply", |_| std::process::abort());
+        let last = self.ledger.state().seq();
+        for (ticket, done) in batch.answers {
+            let seq = done.seq.unwrap_or(last);
+            ticket.answer(match &behind {
+                None => Ok(done),
+                Some(said) => Err(CommandError::NotEnforced {
+                    seq,
+                    said: said.clone(),
+                }),
+            });
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, diff: syva_model::plan::Diff) -> Result<(), String> {
+        let (seq, mode) = (self.ledger.state().seq(), self.ledger.state().mode);
+        let message = |reply| ReconcilerMsg::Apply(Box::new(diff), seq, mode, reply);
+        let outcome = self
+            .args
+            .reconciler
+            .call(message)
+            .await
+            .map_err(|gone| gone.to_string())?;
+        outcome.map_err(|error| error.to_string())?;
+        self.args.applied.store(seq, Ordering::Release);
+        Ok(())
+    }
+
+    /// The batch is dropped; the store may hold it all the same, so it is read again.
+    async fn not_durable(&mut self, dropped: Undurable<Ticket>) -> Result<(), ActorProcessingErr> {
+        let said = dropped.error.to_string();
+        for ticket in dropped.tickets {
+            ticket.answer(Err(CommandError::NotJournaled(said.clone())));
+        }
+        let _ = self
+            .args
+            .health
+            .cast(HealthMsg::Raise(JOURNAL.into(), said));
+        tokio::task::block_in_place(|| self.ledger.reload())?;
+        self.hand_over().await;
+        Ok(())
+    }
+
+    /// Gives the reconciler the whole desired image. A failure is its to report and to repeat.
+    async fn hand_over(&mut self) {
+        let state = self.ledger.state();
+        let (seq, mode) = (state.seq(), state.mode);
+        self.args.atlas.learn(state);
+        let desired = Box::new(Desired {
+            image: self.ledger.image().clone(),
+            seq,
+            mode,
+        });
+        match self
+            .args
+            .reconciler
+            .call(|reply| ReconcilerMsg::Adopt(desired, reply))
+            .await
+        {
+            Ok(Ok(_)) => self.args.applied.store(seq, Ordering::Release),
+            Ok(Err(error)) => tracing::error!(%error, "the maps do not hold the journal's state"),
+            Err(gone) => tracing::warn!("{gone}: it asks for the state when it is back"),
+        }
+    }
+
+    fn applied(&self) -> u64 {
+        self.args.applied.load(Ordering::Acquire)
+    }
+
+    /// Entries of the daemon's own at start: a new boot, a mode asked for on the command line (D12).
+    async fn begin(&mut self) -> Result<(), ActorProcessingErr> {
+        let mut commands = Vec::new();
+        if self.ledger.state().boot != Some(self.ledger.boot()) {
+            let prober = self.args.loader.call(LoaderMsg::Prober).await??;
+            let state = self.ledger.state();
+            let claims = tokio::task::block_in_place(|| resolve::again(&*prober, state));
+            commands.push(Command::Boot { claims });
+        }
+        commands.extend(self.args.mode.map(|mode| Command::SetMode { mode }));
+        for command in commands {
+            let ticket = Ticket {
+                reply: None,
+                _permit: None,
+            };
+            if let Err((_, error)) = self.ledger.admit(command, own_peer(), ticket) {
+                return Err(error.into());
+            }
+        }
+        let outcome = tokio::task::block_in_place(|| self.ledger.flush());
+        outcome.map_err(|dropped| dropped.error)?;
+        self.hand_over().await;
+        Ok(())
+    }
+}
+
+/// The daemon, as the journal names it.
+pub fn own_peer() -> Peer {
+    Peer {
+        uid: rustix::process::getuid().as_raw(),
+        gid: rustix::process::getgid().as_raw(),
+        pid: std::process::id(),
+        adapter: "syva-core".into(),
+    }
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct Writer;
+
+impl Actor for Writer {
+    type Msg = WriterMsg;
+    type State = Desk;
+    type Arguments = WriterArgs;
+
+    async fn pre_start(
+        &self,
+        _: ActorRef<WriterMsg>,
+        args: WriterArgs,
+    ) -> Result<Desk, ActorProcessingErr> {
+        let mut journal = args.journal.lend().ok_or("the journal is still in use")?;
+        let facts = args.facts.clone();
+        let ledger = tokio::task::block_in_place(|| {
+            if journal.poisoned().is_some() {
+                journal.reopen()?;
+            }
+            Ledger::open(journal, facts)
+        })?;
+        let mut desk = Desk {
+            ledger,
+            args,
+            flush_due: false,
+        };
+        desk.begin().await?;
+        let _ = desk.args.health.cast(HealthMsg::Clear(JOURNAL.into()));
+        Ok(desk)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<WriterMsg>,
+        message: WriterMsg,
+        desk: &mut Desk,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            WriterMsg::Submit {
+                command,
+                peer,
+                permit,
+                reply,
+            } => {
+                let ticket = Ticket {
+                    reply: Some(reply),
+                    _permit: permit,
+                };
+                desk.take(*command, peer, ticket, &myself)?;
+                if desk.ledger.waiting() >= BATCH {
+                    desk.flush().await?;
+                }
+            }
+            WriterMsg::Ask(question) => {
+                if desk.ledger.waiting() > 0 {
+                    desk.flush().await?;
+                }
+                question(&Glance {
+                    state: desk.ledger.state(),
+                    applied: desk.applied(),
+                });
+            }
+            WriterMsg::Flush => desk.flush().await?,
+            WriterMsg::CgroupsGone(gone) => {
+                for cgroup in gone {
+                    let held = desk.ledger.state().container_of(cgroup);
+                    let Some((container, _)) = held else { continue };
+                    let command = Command::CgroupGone {
+                        container: container.clone(),
+                        cgroup,
+                    };
+                    let ticket = Ticket {
+                        reply: None,
+                        _permit: None,
+                    };
+                    desk.take(command, own_peer(), ticket, &myself)?;
+                }
+            }
+            WriterMsg::HandOver => {
+                if desk.ledger.waiting() > 0 {
+                    desk.flush().await?;
+                }
+                desk.hand_over().await;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,287 @@
+//! A journaled command in words, and the zones it is about.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use syva_model::command::{Attach, ClaimFacts, Command, Policy, ZoneType};
+use syva_model::image::Scope;
+use syva_model::name::{Party, ZoneName};
+
+/// The command in one line.
+pub fn summary(command: &Command) -> String {
+    match command {
+        Command::RegisterZone {
+            zone,
+            policy,
+            claims,
+        } => register_zone(zone, policy.as_ref(), claims),
+        Command::RemoveZone { zone, drain: true } => {
+            format!("zone {zone}, when its last container goes")
+        }
+        Command::RemoveZone { zone, drain: false } => format!("zone {zone}, at once"),
+        Command::AttachContainer(attach) => attach_container(attach),
+        Command::DetachContainer {
+            container,
+            source,
+            generation,
+        } => format!("container {container}{}", stamp(source, *generation)),
+        Command::AllowComm { a, b } | Command::DenyComm { a, b } => format!("{a} and {b}"),
+        Command::RegisterHostPath { zone, claim } => {
+            format!("zone {zone}: {}, object {}", reach(claim), claim.object)
+        }
+        Command::SetMode { mode } => format!("mode {}", mode.name()),
+        Command::Boot { claims } => {
+            let lost = claims.iter().filter(|claim| claim.found.is_none()).count();
+            format!(
+                "a new boot: memberships are void, {} claims found, {lost} lost",
+                claims.len() - lost
+            )
+        }
+        Command::CgroupGone { container, cgroup } => {
+            format!("container {container}: its cgroup {cgroup} is gone")
+        }
+    }
+}
+
+fn register_zone(zone: &ZoneName, policy: Option<&Policy>, claims: &[ClaimFacts]) -> String {
+    let Some(policy) = policy else {
+        return format!("zone {zone}, its policy left as it is");
+    };
+    let kind = match policy.zone_type {
+        ZoneType::Standard => "standard",
+        ZoneType::Privileged => "privileged",
+        ZoneType::Isolated => "isolated",
+    };
+    let mut said = format!(
+        "zone {zone}: {kind}, network {}",
+        policy.network_mode.name()
+    );
+    if policy.allow_ptrace {
+        said.push_str(", ptrace inside");
+    }
+    append(
+        &mut said,
+        "allows",
+        policy.allowed_zones.iter().map(Party::to_string),
+    );
+    append(
+        &mut said,
+        "egress",
+        policy.allowed_egress_cidrs.iter().cloned(),
+    );
+    append(&mut said, "claims", claims.iter().map(reach));
+    said
+}
+
+fn append(said: &mut String, what: &str, items: impl Iterator<Item = String>) {
+    let items: Vec<_> = items.collect();
+    if !items.is_empty() {
+        // Writing to a String cannot fail.
+        let _ = write!(said, ", {what} {}", items.join(" "));
+    }
+}
+
+fn reach(claim: &ClaimFacts) -> String {
+    let below = match claim.scope {
+        Scope::Exact => "",
+        Scope::Subtree => "/**",
+    };
+    if claim.asked == claim.path {
+        format!("{}{below}", claim.path)
+    } else {
+        format!("{}{below} (asked for as {})", claim.path, claim.asked)
+    }
+}
+
+fn attach_container(attach: &Attach) -> String {
+    let mut said = format!(
+        "container {} into zone {}, cgroup {} ({})",
+        attach.container, attach.zone, attach.cgroup, attach.cgroup_path
+    );
+    if !attach.pod.name.is_empty() {
+        let _ = write!(said, ", pod {}/{}", attach.pod.namespace, attach.pod.name);
+    }
+    said.push_str(&stamp(&attach.source, attach.generation));
+    said
+}
+
+fn stamp(source: &str, generation: u64) -> String {
+    let mut said = String::new();
+    if !source.is_empty() {
+        let _ = write!(said, ", source {source}");
+    }
+    if generation != 0 {
+        let _ = write!(said, ", generation {generation}");
+    }
+    said
+}
+
+/// Which zone each container was last put into: entries about a container name no zone.
+#[derive(Debug, Default)]
+pub struct Whereabouts(BTreeMap<String, ZoneName>);
+
+impl Whereabouts {
+    /// Whether the command is about the zone: it names it, or a container that was put into it by a
+    /// command seen before.
+    pub fn concerns(&mut self, command: &Command, zone: &str) -> bool {
+        let named = |name: &ZoneName| name.as_str() == zone;
+        let side = |party: &Party| match party {
+            Party::Host => zone == syva_model::name::HOST,
+            Party::Zone(name) => named(name),
+        };
+        match command {
+            Command::RegisterZone {
+                zone: registered,
+                policy,
+                ..
+            } => {
+                let allows = policy.iter().flat_map(|policy| &policy.allowed_zones);
+                named(registered) || allows.into_iter().any(side)
+            }
+            Command::RemoveZone { zone: it, .. } | Command::RegisterHostPath { zone: it, .. } => {
+                named(it)
+            }
+            Command::AttachContainer(attach) => {
+                let before = self.0.insert(attach.container.clone(), attach.zone.clone());
+                named(&attach.zone) || before.is_some_and(|zone| named(&zone))
+            }
+            Command::DetachContainer { container, .. } | Command::CgroupGone { container, .. } => {
+                self.0.remove(container).is_some_and(|zone| named(&zone))
+            }
+            Command::AllowComm { a, b } | Command::DenyComm { a, b } => side(a) || side(b),
+            Command::Boot { .. } => {
+                // Its memberships are void.
+                let had = self.0.values().any(named);
+                self.0.clear();
+                had
+            }
+            Command::SetMode { .. } => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use syva_model::command::{NetworkMode, Pod, Reresolved};
+    use syva_model::image::{CgroupId, Mode, ObjectKey};
+
+    use super::*;
+
+    fn zone(name: &str) -> ZoneName {
+        ZoneName::new(name).expect("valid")
+    }
+
+    fn attach(name: &str) -> Command {
+        Command::AttachContainer(Attach {
+            container: "c1".into(),
+            zone: zone(name),
+            cgroup: CgroupId(7),
+            cgroup_path: "/pods/c1".into(),
+            pod: Pod {
+                namespace: "ns".into(),
+                name: "p".into(),
+                uid: String::new(),
+            },
+            source: "syva-k8s".into(),
+            generation: 3,
+        })
+    }
+
+    fn claim(asked: &str, scope: Scope) -> ClaimFacts {
+        ClaimFacts {
+            asked: asked.into(),
+            path: "/srv/web".into(),
+            object: ObjectKey {
+                dev: 8 << 20 | 1,
+                ino: 42,
+                subvol: 0,
+            },
+            generation: 0,
+            scope,
+        }
+    }
+
+    #[test]
+    fn every_kind_reads_as_a_sentence_would() {
+        let (web, db) = (Party::Zone(zone("web")), Party::Zone(zone("db")));
+        let policy = Policy {
+            allowed_zones: vec![Party::Host, db.clone()],
+            allow_ptrace: true,
+            network_mode: NetworkMode::Bridged,
+            ..Policy::default()
+        };
+        let found = Some((claim("/", Scope::Exact).object, 0));
+        let table = [
+            (
+                Command::RegisterZone {
+                    zone: zone("web"),
+                    policy: Some(policy),
+                    claims: vec![claim("/srv/web", Scope::Subtree)],
+                },
+                "zone web: standard, network bridged, ptrace inside, allows host db, claims /srv/web/**",
+            ),
+            (
+                Command::RegisterZone {
+                    zone: zone("web"),
+                    policy: None,
+                    claims: vec![],
+                },
+                "zone web, its policy left as it is",
+            ),
+            (
+                attach("web"),
+                "container c1 into zone web, cgroup 7 (/pods/c1), pod ns/p, source syva-k8s, generation 3",
+            ),
+            (
+                Command::DetachContainer {
+                    container: "c1".into(),
+                    source: String::new(),
+                    generation: 0,
+                },
+                "container c1",
+            ),
+            (Command::AllowComm { a: web, b: db }, "web and db"),
+            (
+                Command::RegisterHostPath {
+                    zone: zone("web"),
+                    claim: claim("/link", Scope::Exact),
+                },
+                "zone web: /srv/web (asked for as /link), object 8:1/42",
+            ),
+            (Command::SetMode { mode: Mode::Audit }, "mode audit"),
+            (
+                Command::Boot {
+                    claims: [found, None]
+                        .map(|found| Reresolved {
+                            path: "/p".into(),
+                            found,
+                        })
+                        .into(),
+                },
+                "a new boot: memberships are void, 1 claims found, 1 lost",
+            ),
+        ];
+        for (command, said) in table {
+            assert_eq!(summary(&command), said);
+        }
+    }
+
+    #[test]
+    fn a_detach_concerns_the_zone_its_container_was_in() {
+        let detach = Command::DetachContainer {
+            container: "c1".into(),
+            source: String::new(),
+            generation: 0,
+        };
+        let mut whereabouts = Whereabouts::default();
+        assert!(whereabouts.concerns(&attach("web"), "web"));
+        assert!(whereabouts.concerns(&attach("db"), "web"), "it leaves web");
+        assert!(!whereabouts.concerns(&detach, "web"));
+        assert!(whereabouts.concerns(&attach("web"), "web"));
+        assert!(whereabouts.concerns(&detach, "web"));
+        assert!(
+            !whereabouts.concerns(&detach, "web"),
+            "it is in no zone any more"
+        );
+    }
+}

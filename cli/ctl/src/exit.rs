@@ -1,0 +1,194 @@
+//! How a command ends: every failure, and the one place that gives each its exit code.
+
+use std::error::Error as _;
+use std::ffi::OsString;
+use std::io;
+use std::process::ExitCode;
+
+use syva_rpc::client::ConnectError;
+use tonic::{Code, Status};
+
+use crate::commands::replay::Mismatch;
+
+/// The exit codes. 2, usage, is clap's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done, or nothing was to be done.
+    Done = 0,
+    /// The daemon understood and said no: nothing changed.
+    Refused = 1,
+    /// The daemon cannot be reached, or was lost.
+    Unreachable = 3,
+    /// The daemon failed, or what it said cannot be right or could not be shown.
+    Failed = 4,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The reply says `ok=false`, and this is its reason.
+    #[error("{0}")]
+    Refused(String),
+    /// A path that the protocol cannot carry.
+    #[error(
+        "the path {0:?} is not UTF-8: the protocol carries paths as UTF-8 text, so it cannot be \
+         named; rename it, or claim a directory above it with all that is below"
+    )]
+    NotUtf8(OsString),
+    /// Nobody answers.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The call failed.
+    #[error("{}", Said(.0))]
+    Rpc(Box<Status>),
+    /// A stream that should go on has ended.
+    #[error("the daemon ended the stream of events: it was stopped, or is restarting")]
+    StreamEnded,
+    /// Entries that cannot be read.
+    #[error("{0} of the entries read do not decode or do not match their hash")]
+    Unreadable(u64),
+    /// The journal and the state do not belong together.
+    #[error(transparent)]
+    Replay(#[from] Mismatch),
+    /// The answer could not be printed.
+    #[error("cannot write the answer: {0}")]
+    Output(#[from] io::Error),
+    /// The client could not be started.
+    #[error("cannot start the client: {0}")]
+    Runtime(io::Error),
+}
+
+impl From<Status> for Failure {
+    fn from(status: Status) -> Failure {
+        Failure::Rpc(Box::new(status))
+    }
+}
+
+impl Failure {
+    /// What JSON says of it beside the reason.
+    pub fn data(&self) -> serde_json::Value {
+        match self {
+            Failure::Replay(mismatch) => mismatch.data(),
+            _ => None,
+        }
+        .unwrap_or_else(|| serde_json::json!({}))
+    }
+
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Failure::Refused(_) | Failure::NotUtf8(_) => Exit::Refused,
+            Failure::Connect(_) | Failure::StreamEnded => Exit::Unreachable,
+            Failure::Rpc(status) => of_status(status),
+            // The reader has gone (`| head`): it has seen what it wanted.
+            Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+            Failure::Unreadable(_)
+            | Failure::Replay(_)
+            | Failure::Output(_)
+            | Failure::Runtime(_) => Exit::Failed,
+        }
+    }
+}
+
+fn of_status(status: &Status) -> Exit {
+    if is_lost(status) {
+        return Exit::Unreachable;
+    }
+    match status.code() {
+        Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::FailedPrecondition
+        | Code::ResourceExhausted
+        | Code::PermissionDenied
+        | Code::Unauthenticated => Exit::Refused,
+        Code::Unavailable => Exit::Unreachable,
+        Code::Ok
+        | Code::Cancelled
+        | Code::Unknown
+        | Code::DeadlineExceeded
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::DataLoss => Exit::Failed,
+    }
+}
+
+/// Whether the connection broke: a status made by the transport has a source, one that a daemon sent
+/// never has.
+fn is_lost(status: &Status) -> bool {
+    status.source().is_some()
+}
+
+struct Said<'a>(&'a Status);
+
+impl std::fmt::Display for Said<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Said(status) = self;
+        let message = match status.message() {
+            "" => status.code().description(),
+            message => message,
+        };
+        match of_status(status) {
+            Exit::Unreachable if is_lost(status) => write!(f, "lost the daemon: {message}"),
+            Exit::Failed => write!(f, "the daemon failed ({:?}): {message}", status.code()),
+            _ => f.write_str(message),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_code_has_its_exit_code() {
+        // By number, so that the table is the contract's and not the code's own.
+        let exits = [4, 4, 4, 1, 4, 1, 1, 1, 1, 1, 4, 4, 4, 4, 3, 4, 1];
+        for (code, exit) in exits.into_iter().enumerate() {
+            let code = Code::from(i32::try_from(code).expect("small"));
+            let failure = Failure::from(Status::new(code, "m"));
+            assert_eq!(failure.exit() as u8, exit, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_broken_connection_is_unreachable_whatever_its_code() {
+        let broken = Status::from_error(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)));
+        let failure = Failure::from(broken);
+        assert_eq!(failure.exit(), Exit::Unreachable);
+        assert!(failure.to_string().starts_with("lost the daemon"));
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_failure_and_a_full_disk_is() {
+        let of = |kind| Failure::Output(io::Error::from(kind)).exit();
+        assert_eq!(of(io::ErrorKind::BrokenPipe), Exit::Done);
+        assert_eq!(of(io::ErrorKind::StorageFull), Exit::Failed);
+    }
+
+    #[test]
+    fn a_message_says_who_failed() {
+        for (status, said) in [
+            (Status::not_found("no zone web"), "no zone web"),
+            (
+                Status::internal("map full"),
+                "the daemon failed (Internal): map full",
+            ),
+            (
+                Status::unavailable(""),
+                "The service is currently unavailable",
+            ),
+        ] {
+            assert_eq!(Failure::from(status).to_string(), said);
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! How answers are printed, as text and as JSON.
+
+use serde_json::json;
+use syva_rpc::v1::{
+    AttachContainerResponse, CommPair, ContainerSummary, DenyCommResponse, HookStatus, HostPath,
+    ListCommsResponse, ListContainersResponse, ListHostPathsResponse, ListZonesResponse,
+    RegisterZoneResponse, RemoveZoneResponse, StatusResponse, ZoneSummary,
+};
+
+use crate::requests::policy;
+use crate::run;
+use crate::scripted::{Script, start};
+
+#[test]
+fn a_write_is_operation_ok_result_and_reason() {
+    let removed = RemoveZoneResponse {
+        ok: true,
+        message: "draining".into(),
+    };
+    let registered = RegisterZoneResponse {
+        zone_id: 7,
+        notes: vec!["below /srv of db".into()],
+    };
+    let attached = AttachContainerResponse {
+        ok: true,
+        message: "unchanged".into(),
+    };
+    let refused = AttachContainerResponse {
+        ok: false,
+        message: "stale generation".into(),
+    };
+    let none: [&str; 0] = [];
+    for (script, line, exit, expected) in [
+        (
+            Script {
+                not_enforced: vec!["network mode", "egress"],
+                ..Script::replying(registered)
+            },
+            "zones register web",
+            0,
+            json!({"operation": "zones.register", "ok": true, "reason": null, "result": {
+                "zone": "web", "zone_id": 7, "notes": ["below /srv of db"],
+                "not_enforced": ["network mode", "egress"]}}),
+        ),
+        (
+            Script::replying(removed),
+            "zones remove web --drain",
+            0,
+            json!({"operation": "zones.remove", "ok": true, "reason": null, "result": {
+                "zone": "web", "message": "draining", "notes": none, "not_enforced": none}}),
+        ),
+        (
+            Script::replying(attached),
+            "containers attach c1 web --cgroup-id 7",
+            0,
+            json!({"operation": "containers.attach", "ok": true, "reason": null, "result": {
+                "container_id": "c1", "zone": "web", "cgroup_id": 7, "message": "unchanged",
+                "notes": none, "not_enforced": none}}),
+        ),
+        (
+            Script::replying(DenyCommResponse { ok: true }),
+            "comms deny a b",
+            0,
+            json!({"operation": "comms.deny", "ok": true, "reason": null, "result": {
+                "zone_a": "a", "zone_b": "b", "notes": none, "not_enforced": none}}),
+        ),
+        (
+            Script::replying(refused),
+            "containers attach c1 web --cgroup-id 7",
+            1,
+            json!({"operation": "containers.attach", "ok": false, "result": null,
+                "reason": "stale generation"}),
+        ),
+    ] {
+        let daemon = start(script);
+        let done = run(&daemon.socket, &format!("{line} --format json"));
+        assert_eq!((done.exit, done.json()), (exit, expected), "{line}");
+    }
+}
+
+#[test]
+fn notes_and_what_is_not_enforced_are_told_beside_the_answer() {
+    let reply = RegisterZoneResponse {
+        zone_id: 7,
+        notes: vec!["below /srv of db".into()],
+    };
+    let daemon = start(Script {
+        not_enforced: vec!["network mode"],
+        ..Script::replying(reply)
+    });
+    let done = run(&daemon.socket, "zones register web");
+    assert_eq!(done.out, "zone web registered, id 7\n");
+    assert_eq!(
+        done.err,
+        "note: below /srv of db\nnote: not enforced: network mode\n"
+    );
+}
+
+#[test]
+fn a_read_is_operation_ok_and_the_data() {
+    let zone = ZoneSummary {
+        name: "web".into(),
+        zone_id: 7,
+        state: "active".into(),
+        containers_active: 2,
+        policy: Some(policy()),
+        not_enforced: vec!["network mode".into()],
+    };
+    let container = ContainerSummary {
+        container_id: "c1".into(),
+        zone: "web".into(),
+        cgroup_id: u64::MAX,
+        pod_namespace: "ns".into(),
+        pod_name: "p".into(),
+        seq: 5,
+        ..ContainerSummary::default()
+    };
+    let path = HostPath {
+        zone: "web".into(),
+        path: "/srv/\u{1b}[2J".into(),
+        recursive: true,
+        inode: 42,
+        state: "claimed".into(),
+        seq: 6,
+    };
+    let pair = CommPair {
+        zone_a: "db".into(),
+        zone_b: "web".into(),
+    };
+    for (script, line, text, data) in [
+        (
+            Script::replying(ListZonesResponse { zones: vec![zone] }),
+            "zones list",
+            "web   7   active  2           isolated  host     yes     db, host  /srv/a, rel",
+            json!({"operation": "zones.list", "ok": true, "zones": [{
+                "name": "web", "zone_id": 7, "state": "active", "containers_active": 2,
+                "not_enforced": ["network mode"], "policy": {
+                    "host_paths": ["/srv/a", "rel"], "allowed_zones": ["db", "host"],
+                    "allow_ptrace": true, "type": "isolated", "network": "host",
+                    "allowed_egress_cidrs": []}}]}),
+        ),
+        (
+            Script::replying(ListContainersResponse {
+                containers: vec![container],
+            }),
+            "containers list",
+            "c1         web   18446744073709551615  -     ns/p  -       0           5",
+            json!({"operation": "containers.list", "ok": true, "containers": [{
+                "container_id": "c1", "zone": "web", "cgroup_id": u64::MAX, "cgroup_path": "",
+                "source": "", "generation": 0, "pod_namespace": "ns", "pod_name": "p",
+                "pod_uid": "", "seq": 5}]}),
+        ),
+        (
+            Script::replying(ListHostPathsResponse { paths: vec![path] }),
+            "host-paths list",
+            // What a container named is not obeyed by the terminal.
+            r"web   /srv/\u{1b}[2J  subtree  42     claimed  6",
+            json!({"operation": "host-paths.list", "ok": true, "paths": [{
+                "zone": "web", "path": "/srv/\u{1b}[2J", "recursive": true, "inode": 42,
+                "state": "claimed", "seq": 6}]}),
+        ),
+        (
+            Script::replying(ListCommsResponse { pairs: vec![pair] }),
+            "comms list",
+            "db    web",
+            json!({"operation": "comms.list", "ok": true, "pairs": [
+                {"zone_a": "db", "zone_b": "web"}]}),
+        ),
+    ] {
+        let daemon = start(script);
+        let shown = run(&daemon.socket, line);
+        assert_eq!(
+            (shown.exit, shown.out.lines().nth(1)),
+            (0, Some(text)),
+            "{line}"
+        );
+        let json = run(&daemon.socket, &format!("{line} --format json"));
+        assert_eq!((json.exit, json.json()), (0, data), "{line}");
+    }
+}
+
+#[test]
+fn a_status_is_printed_whole() {
+    let hook = HookStatus {
+        hook: "file_open".into(),
+        attached: true,
+        deny: 3,
+        would_deny: 1,
+        ..HookStatus::default()
+    };
+    let status = StatusResponse {
+        health: "healthy".into(),
+        hooks: vec![hook],
+        applied_seq: 4,
+        journal_seq: 4,
+        ..StatusResponse::default()
+    };
+    let daemon = start(Script::replying(status));
+    let text = run(&daemon.socket, "status");
+    assert_eq!(text.exit, 0);
+    assert!(text.out.starts_with("health      healthy"), "{}", text.out);
+    let json = run(&daemon.socket, "status --format json").json();
+    assert_eq!(
+        (&json["operation"], &json["ok"], &json["applied_seq"]),
+        (&json!("status"), &json!(true), &json!(4))
+    );
+    assert_eq!(
+        json["hooks"][0],
+        json!({
+        "hook": "file_open", "attached": true, "problem": "", "allow": 0, "deny": 3,
+        "would_deny": 1, "error": 0, "lost": 0})
+    );
+}
+
+#[test]
+fn a_write_says_what_the_daemon_says_was_done() {
+    let ok = true;
+    for (message, said) in [
+        ("draining, 2 left", "draining, 2 left\n"),
+        ("", "zone web removed\n"),
+    ] {
+        let message = message.to_owned();
+        let daemon = start(Script::replying(RemoveZoneResponse { ok, message }));
+        assert_eq!(run(&daemon.socket, "zones remove web").out, said);
+    }
+}

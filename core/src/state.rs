@@ -1,0 +1,271 @@
+//! The state: what the journal's entries add up to.
+//!
+//! The public fields are the state and make up its digest; the index beside them is derived from
+//! them, kept by the same few functions, and saves admission from walking everything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::command::{BootId, Pod, Policy};
+use crate::entry::Hash;
+use crate::image::{CgroupId, Mode, ObjectKey, Pair, Scope, ZoneId};
+use crate::name::{Party, ZoneName, placeholder};
+
+/// A registered zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Zone {
+    /// Its number.
+    pub id: ZoneId,
+    /// Its policy. The policy's host paths are claims.
+    pub policy: Policy,
+    /// Whether it goes when its last member goes.
+    pub draining: bool,
+    /// The entry that created it.
+    pub seq: u64,
+}
+
+/// An attached container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// The zone it is in.
+    pub zone: ZoneId,
+    /// Its cgroup.
+    pub cgroup: CgroupId,
+    /// The cgroup's path below the cgroup root, when it was attached.
+    pub cgroup_path: String,
+    /// Its pod.
+    pub pod: Pod,
+    /// Which client manages it.
+    pub source: String,
+    /// The client's generation; 0: it keeps none.
+    pub generation: u64,
+    /// The entry that attached it last.
+    pub seq: u64,
+}
+
+/// A claim. It stands as long as its zone's policy or a RegisterHostPath asks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Claim {
+    /// The zone the object belongs to.
+    pub zone: ZoneId,
+    /// The path, free of symlinks.
+    pub path: String,
+    /// The object's inode generation.
+    pub generation: u64,
+    /// What the zone's policy asks for.
+    pub by_policy: Option<Scope>,
+    /// What RegisterHostPath asked for.
+    pub by_command: Option<Scope>,
+    /// The entry that made the claim.
+    pub seq: u64,
+}
+
+impl Claim {
+    /// How far it reaches: as far as the widest of what is asked for.
+    pub fn scope(&self) -> Scope {
+        self.by_policy.max(self.by_command).unwrap_or(Scope::Exact)
+    }
+}
+
+/// What was said of a pair, beyond what the two policies say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Comm {
+    /// AllowComm opened it.
+    Allowed,
+    /// DenyComm closed it, until either side allows it again.
+    Denied,
+}
+
+/// The state after some entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct State {
+    /// The last entry folded; 0 before the first.
+    pub seq: u64,
+    /// That entry's hash.
+    pub head: Hash,
+    /// The boot the memberships belong to.
+    pub boot: Option<BootId>,
+    /// The node's mode.
+    pub mode: Mode,
+    /// The next zone's id. Ids are never reused.
+    pub next_zone: u32,
+    /// Zones by name.
+    pub zones: BTreeMap<ZoneName, Zone>,
+    /// Containers by id.
+    pub members: BTreeMap<String, Member>,
+    /// Claims by object.
+    pub claims: BTreeMap<ObjectKey, Claim>,
+    /// Claims whose path was gone when it was looked up again, by path.
+    pub lost: BTreeMap<String, Claim>,
+    /// What AllowComm and DenyComm said.
+    pub comms: BTreeMap<Pair, Comm>,
+    /// Derived from the above.
+    #[serde(skip)]
+    pub(crate) index: Index,
+}
+
+/// What is derived from the state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Index {
+    pub names: BTreeMap<ZoneId, ZoneName>,
+    pub by_cgroup: BTreeMap<CgroupId, String>,
+    pub by_path: BTreeMap<String, ObjectKey>,
+    pub members_of: BTreeMap<ZoneId, BTreeSet<String>>,
+    pub claims_of: BTreeMap<ZoneId, BTreeSet<ObjectKey>>,
+    pub open: BTreeSet<Pair>,
+}
+
+impl Default for State {
+    fn default() -> State {
+        State {
+            seq: 0,
+            head: Hash::ZERO,
+            boot: None,
+            mode: Mode::default(),
+            next_zone: 1,
+            zones: BTreeMap::new(),
+            members: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            comms: BTreeMap::new(),
+            index: Index::default(),
+        }
+    }
+}
+
+impl State {
+    /// The last entry folded.
+    pub fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The state's SHA-256, over its MessagePack encoding with named fields and sorted maps. Equal
+    /// on every machine for the same journal (I2).
+    ///
+    /// # Errors
+    /// The encoder's own, which nothing in a state can bring about today.
+    pub fn digest(&self) -> Result<Hash, rmp_serde::encode::Error> {
+        rmp_serde::to_vec_named(self).map(|bytes| Hash::of(&bytes))
+    }
+
+    /// The zone with that id.
+    pub fn zone_by_id(&self, id: ZoneId) -> Option<&Zone> {
+        self.zones.get(self.index.names.get(&id)?)
+    }
+
+    /// What to call a zone id: its name, `host`, or `zone-N` if it is gone.
+    pub fn zone_label(&self, id: ZoneId) -> String {
+        self.index
+            .names
+            .get(&id)
+            .map_or_else(|| placeholder(id), ToString::to_string)
+    }
+
+    /// The id a party stands for.
+    pub fn party_id(&self, party: &Party) -> Option<ZoneId> {
+        match party {
+            Party::Host => Some(ZoneId::HOST),
+            Party::Zone(name) => self.zones.get(name).map(|zone| zone.id),
+        }
+    }
+
+    /// How many containers a zone has.
+    pub fn members_in(&self, zone: ZoneId) -> usize {
+        self.index.members_of.get(&zone).map_or(0, BTreeSet::len)
+    }
+
+    /// The claims of a zone.
+    pub fn claims_in(&self, zone: ZoneId) -> impl Iterator<Item = (&ObjectKey, &Claim)> {
+        let keys = self.index.claims_of.get(&zone).into_iter().flatten();
+        keys.filter_map(|key| self.claims.get_key_value(key))
+    }
+
+    /// The container attached with that cgroup.
+    pub fn container_of(&self, cgroup: CgroupId) -> Option<(&String, &Member)> {
+        self.members
+            .get_key_value(self.index.by_cgroup.get(&cgroup)?)
+    }
+
+    /// The claim on exactly that path.
+    pub fn claim_at(&self, path: &str) -> Option<(&ObjectKey, &Claim)> {
+        self.claims.get_key_value(self.index.by_path.get(path)?)
+    }
+
+    /// The pairs that are open, by AllowComm or by two policies.
+    pub fn open_pairs(&self) -> &BTreeSet<Pair> {
+        &self.index.open
+    }
+
+    /// Whether a pair is open, worked out from what was said of it.
+    pub(crate) fn pair_is_open(&self, pair: Pair) -> bool {
+        match self.comms.get(&pair) {
+            Some(Comm::Allowed) => true,
+            Some(Comm::Denied) => false,
+            None => self.lists(pair.low(), pair.high()) && self.lists(pair.high(), pair.low()),
+        }
+    }
+
+    /// Whether `from`'s policy lists `to`. The host has no policy and agrees to whoever lists it.
+    fn lists(&self, from: ZoneId, to: ZoneId) -> bool {
+        if from == ZoneId::HOST {
+            return to != ZoneId::HOST;
+        }
+        self.zone_by_id(from).is_some_and(|zone| {
+            zone.policy
+                .allowed_zones
+                .iter()
+                .any(|party| self.party_id(party) == Some(to))
+        })
+    }
+
+    /// What a zone's claims look like beside a new one at `path`: notes for whoever claims it.
+    pub fn neighbours(&self, path: &str, zone: ZoneId) -> Vec<String> {
+        let mut notes = Vec::new();
+        let above = ancestors(path).find_map(|ancestor| {
+            self.claim_at(ancestor)
+                .filter(|(_, claim)| claim.scope() == Scope::Subtree)
+        });
+        if let Some((_, claim)) = above.filter(|(_, claim)| claim.zone != zone) {
+            notes.push(format!(
+                "{path} lies below {}, claimed by zone {}: the nearer claim wins",
+                claim.path,
+                self.zone_label(claim.zone)
+            ));
+        }
+        let prefix = format!("{}/", path.trim_end_matches('/'));
+        let below = self.index.by_path.range(prefix.clone()..);
+        for (inner, key) in below.take_while(|(inner, _)| inner.starts_with(&prefix)) {
+            if let Some(claim) = self.claims.get(key).filter(|claim| claim.zone != zone) {
+                let owner = self.zone_label(claim.zone);
+                notes.push(format!("{inner} below {path} stays with zone {owner}"));
+            }
+        }
+        notes
+    }
+}
+
+/// The paths above an absolute path, nearest first, `/` last.
+pub(crate) fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    let mut rest = path;
+    std::iter::from_fn(move || {
+        if rest == "/" {
+            return None;
+        }
+        let cut = rest.rfind('/')?;
+        rest = if cut == 0 { "/" } else { &rest[..cut] };
+        Some(rest)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ancestors_run_from_the_parent_to_the_root() {
+        assert_eq!(ancestors("/a/b/c").collect::<Vec<_>>(), ["/a/b", "/a", "/"]);
+        assert_eq!(ancestors("/").count(), 0);
+    }
+}

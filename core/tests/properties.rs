@@ -1,0 +1,119 @@
+//! Properties of the fold, the projection and the plan over random histories (I2, I3).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::*;
+use proptest::prelude::*;
+use syva_model::command::{BootId, Command, Reresolved};
+use syva_model::image::{Image, Mode, Scope};
+use syva_model::plan::plan;
+use syva_model::project;
+
+const ZONES: [&str; 3] = ["web", "db", "cache"];
+const PARTIES: [&str; 4] = ["web", "db", "cache", "host"];
+const PATHS: [&str; 4] = ["/srv", "/srv/a", "/srv/a/b", "/opt/x"];
+
+/// One random command; many are refused, as from careless clients.
+fn command() -> impl Strategy<Value = Command> {
+    let any_zone = || (0..ZONES.len()).prop_map(|n| ZONES[n]);
+    let any_party = || (0..PARTIES.len()).prop_map(|n| PARTIES[n]);
+    let path = || (0..PATHS.len(), 0..2u64);
+    prop_oneof![
+        any_zone().prop_map(register),
+        (
+            any_zone(),
+            prop::collection::vec(any_party(), 0..3),
+            prop::collection::vec(path(), 0..3)
+        )
+            .prop_map(|(name, allowed, paths)| {
+                let claims = paths
+                    .iter()
+                    .map(|(n, other)| facts(PATHS[*n], *n as u64 + 10 * other, Scope::Subtree));
+                with_policy(name, &allowed, claims.collect())
+            }),
+        (any_zone(), any::<bool>()).prop_map(|(name, drain)| remove(name, drain)),
+        (0..3u64, any_zone(), 100..104u64, 0..4u64).prop_map(|(c, name, cgroup, g)| attach(
+            &format!("c{c}"),
+            name,
+            cgroup,
+            g
+        )),
+        (0..3u64, 0..4u64).prop_map(|(c, g)| detach(&format!("c{c}"), g)),
+        (any_party(), any_party()).prop_map(|(a, b)| allow(a, b)),
+        (any_party(), any_party()).prop_map(|(a, b)| deny(a, b)),
+        (any_zone(), path()).prop_map(|(name, (n, other))| claim(
+            name,
+            PATHS[n],
+            n as u64 + 10 * other
+        )),
+        any::<bool>().prop_map(|audit| Command::SetMode {
+            mode: if audit { Mode::Audit } else { Mode::Enforce }
+        }),
+        prop::collection::vec(any::<bool>(), PATHS.len()).prop_map(|there| Command::Boot {
+            claims: PATHS
+                .iter()
+                .zip(there)
+                .enumerate()
+                .map(|(n, (path, there))| Reresolved {
+                    path: (*path).into(),
+                    found: there.then(|| (object(n as u64), 1)),
+                })
+                .collect()
+        }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn a_replay_gives_the_same_state_byte_for_byte(
+        commands in prop::collection::vec(command(), 0..60)
+    ) {
+        let mut world = World::new();
+        for (n, command) in commands.into_iter().enumerate() {
+            if matches!(command, Command::Boot { .. }) {
+                world.boot = BootId([n as u8; 16]);
+            }
+            let _ = world.run(command);
+        }
+        let replayed = world.replay();
+        prop_assert_eq!(replayed.digest().unwrap(), world.state.digest().unwrap());
+        prop_assert_eq!(&replayed, &world.state);
+        prop_assert_eq!(project::project(&replayed), world.image);
+    }
+
+    #[test]
+    fn the_touched_rows_are_all_that_changes_and_a_plan_leads_there(
+        commands in prop::collection::vec(command(), 0..60)
+    ) {
+        let mut world = World::new();
+        let mut kernel = Image::default();
+        for command in commands {
+            let before = world.state.clone();
+            if world.run(command).is_err() {
+                prop_assert_eq!(&world.state, &before, "a refused command changes nothing");
+                continue;
+            }
+            for _ in 0..2 {
+                // The second time must change nothing.
+                world.steps.iter().for_each(|step| kernel.apply(step));
+                prop_assert_eq!(&kernel, &world.image);
+            }
+            prop_assert_eq!(&project::project(&world.state), &world.image);
+        }
+    }
+
+    #[test]
+    fn nothing_is_planned_between_equal_images(
+        commands in prop::collection::vec(command(), 0..40)
+    ) {
+        let mut world = World::new();
+        for command in commands {
+            let _ = world.run(command);
+        }
+        let image = project::project(&world.state);
+        prop_assert!(plan(&project::diff(&image, &image.clone())).is_empty());
+    }
+}

@@ -1,0 +1,26 @@
+//! The guest side: what runs inside a virtual machine, a module a suite.
+
+pub mod actor;
+pub mod checks;
+pub mod deny_open;
+pub mod harness;
+pub mod host;
+
+use std::env;
+use std::path::PathBuf;
+
+pub use checks::Checks;
+
+/// Why a suite could not go on; any error will do, as will a sentence.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The path of a binary of this workspace. They lie beside this program both in a guest (`/bin`)
+/// and on a development machine (`target/debug`).
+pub fn binary(name: &str) -> Result<PathBuf, Failure> {
+    let this = env::current_exe().map_err(|error| format!("reading /proc/self/exe: {error}"))?;
+    let path = this.with_file_name(name);
+    if path.exists() {
+        return Ok(path);
+    }
+    Err(format!("no {}: name it in the suite's `pack`", path.display()).into())
+}

@@ -1,0 +1,329 @@
+//! Finds the newest Debian kernel of each series through apt and keeps it in the cache.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::VmError;
+use super::apt::{self, Mirrors, Source};
+use super::cache::{self, Cache};
+use super::command::output;
+use super::extract;
+use super::packages::{self, Record};
+
+/// How long a look at the mirror counts before the next run asks again.
+const CHECK_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// The metapackage that always depends on a suite's newest cloud kernel.
+const METAPACKAGE: &str = "linux-image-cloud-amd64";
+
+/// A kernel series the tests run on.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Series {
+    /// The name used on the command line.
+    pub name: &'static str,
+    /// The Debian suites that carry it.
+    suites: &'static [&'static str],
+    /// What the package version starts with.
+    prefix: &'static str,
+    /// Whether its absence is tolerated: Debian has ended its support, so it may go any day.
+    pub optional: bool,
+}
+
+/// Every kernel series the tests run on, oldest first.
+pub const ALL: [Series; 4] = [
+    Series {
+        name: "5.10",
+        suites: &["bullseye", "bullseye-security"],
+        prefix: "5.10.",
+        optional: true,
+    },
+    Series {
+        name: "6.1",
+        suites: &["bookworm", "bookworm-security"],
+        prefix: "6.1.",
+        optional: false,
+    },
+    Series {
+        name: "6.12",
+        suites: &["trixie", "trixie-security"],
+        prefix: "6.12.",
+        optional: false,
+    },
+    Series {
+        name: "latest",
+        suites: &["trixie-backports"],
+        prefix: "",
+        optional: false,
+    },
+];
+
+/// A kernel in the cache, ready to boot.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    /// The series' name.
+    pub name: &'static str,
+    /// The Debian version of the package.
+    pub version: String,
+    /// Holds `vmlinuz`, and `modules/` with `modules.dep`.
+    pub dir: PathBuf,
+}
+
+impl Kernel {
+    /// The bootable image.
+    pub fn image(&self) -> PathBuf {
+        self.dir.join("vmlinuz")
+    }
+
+    /// The folder of the modules kept, uncompressed.
+    pub fn modules(&self) -> PathBuf {
+        self.dir.join("modules")
+    }
+}
+
+/// The series with the names given; `all` stands for every one.
+pub fn named(name: &str) -> Result<Vec<&'static Series>, VmError> {
+    if name == "all" {
+        return Ok(ALL.iter().collect());
+    }
+    let found = ALL.iter().find(|series| series.name == name);
+    found
+        .map(|series| vec![series])
+        .ok_or_else(|| VmError::Unknown {
+            kind: "kernel",
+            name: name.to_owned(),
+            known: ALL.map(|series| series.name).join(", ") + ", all",
+        })
+}
+
+/// Returns the newest kernel of a series: asks the mirror at most once a day (or when `refresh`
+/// is set), fetches what is new, and falls back to the cache when the mirror does not answer.
+pub fn obtain(series: &'static Series, cache: &Cache, refresh: bool) -> Result<Kernel, VmError> {
+    let _locked = cache.lock()?;
+    let home = cache.kernel(series.name);
+    let checked = home.join("checked");
+    let cached = current(series, &home);
+    if let Some(kernel) = &cached
+        && !refresh
+        && cache::is_fresh(&checked, CHECK_EVERY)
+    {
+        return Ok(kernel.clone());
+    }
+    match fetch(series, cache, &home) {
+        Ok(kernel) => {
+            fs::write(&checked, "").map_err(VmError::io("writing", &checked))?;
+            Ok(kernel)
+        }
+        Err(error) => match cached {
+            Some(kernel) => {
+                eprintln!(
+                    "vmtest: kernel {}: using cached {}: {error}",
+                    series.name, kernel.version
+                );
+                Ok(kernel)
+            }
+            None => Err(VmError::NoKernel {
+                kernel: series.name,
+                why: error.to_string(),
+                cache: home,
+            }),
+        },
+    }
+}
+
+/// The version the cache names as current, if it is complete.
+fn current(series: &'static Series, home: &Path) -> Option<Kernel> {
+    let version = fs::read_to_string(home.join("current"))
+        .ok()?
+        .trim()
+        .to_owned();
+    let kernel = Kernel {
+        name: series.name,
+        dir: home.join(&version),
+        version,
+    };
+    kernel.image().exists().then_some(kernel)
+}
+
+fn fetch(series: &'static Series, cache: &Cache, home: &Path) -> Result<Kernel, VmError> {
+    let apt = PrivateApt::prepare(cache.apt(series.name), &machine_mirrors()?, series.suites)?;
+    // One suite of two may be gone from the mirror: what the other lists is still good.
+    let updated = apt.update();
+    let records =
+        apt.show(METAPACKAGE)
+            .and_then(|metas| match packages::newest(&metas, series.prefix) {
+                Some(meta) => apt.kernel_parts(meta),
+                None => Ok(Vec::new()),
+            });
+    let (meta_version, parts) = match (records, &updated) {
+        (Ok(records), _) if !records.is_empty() => (records[0].version.clone(), records),
+        (_, Err(_)) => return Err(updated.err().unwrap_or(VmError::NoCache)),
+        (Err(error), Ok(())) => return Err(error),
+        (Ok(_), Ok(())) => {
+            return Err(VmError::Layout {
+                kernel: series.name,
+                version: String::from("of any version"),
+                what: format!("{METAPACKAGE} is not in {}", series.suites.join(", ")),
+            });
+        }
+    };
+    let kernel = Kernel {
+        name: series.name,
+        dir: home.join(&meta_version),
+        version: meta_version,
+    };
+    if !kernel.image().exists() {
+        eprintln!(
+            "vmtest: kernel {}: fetching {}",
+            kernel.name, kernel.version
+        );
+        let debs = apt.download(&parts)?;
+        extract::unpack(&kernel, &debs)?;
+        cache::remove_dir(&apt.downloads)?;
+    }
+    let pointer = home.join("current");
+    fs::write(&pointer, &kernel.version).map_err(VmError::io("writing", &pointer))?;
+    Ok(kernel)
+}
+
+/// The mirrors named by this machine's own apt configuration.
+fn machine_mirrors() -> Result<Mirrors, VmError> {
+    let mut command = Command::new("apt-config");
+    command.args([
+        "shell",
+        "LIST",
+        "Dir::Etc::sourcelist/f",
+        "PARTS",
+        "Dir::Etc::sourceparts/d",
+    ]);
+    let places = output("find apt's sources", &mut command)?;
+    let place = |name: &str| {
+        let line = places
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        PathBuf::from(line.unwrap_or_default().trim_matches('\''))
+    };
+    let mut files = vec![place("LIST")];
+    if let Ok(entries) = fs::read_dir(place("PARTS")) {
+        files.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
+    }
+    files.sort();
+    let mut sources: Vec<Source> = Vec::new();
+    for file in &files {
+        let Ok(text) = fs::read_to_string(file) else {
+            continue;
+        };
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("list") => sources.extend(apt::parse_list(&text)),
+            Some("sources") => sources.extend(apt::parse_deb822(&text)),
+            _ => {}
+        }
+    }
+    let read = || {
+        files
+            .iter()
+            .map(|f| f.display().to_string())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    Mirrors::among(&sources).ok_or_else(|| VmError::NoMirror { read: read() })
+}
+
+/// apt with sources, lists and caches of its own: the machine's are neither read nor changed.
+struct PrivateApt {
+    home: PathBuf,
+    downloads: PathBuf,
+}
+
+impl PrivateApt {
+    fn prepare(home: PathBuf, mirrors: &Mirrors, suites: &[&str]) -> Result<Self, VmError> {
+        let downloads = home.join("downloads");
+        for dir in [
+            home.join("lists/partial"),
+            home.join("archives/partial"),
+            downloads.clone(),
+        ] {
+            cache::make_dir(&dir)?;
+        }
+        let sources = home.join("syva.sources");
+        fs::write(&sources, mirrors.sources_file(suites))
+            .map_err(VmError::io("writing", &sources))?;
+        Ok(Self { home, downloads })
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        let home = self.home.display();
+        for option in [
+            format!("Dir::Etc::sourcelist={home}/syva.sources"),
+            String::from("Dir::Etc::sourceparts=/dev/null"),
+            format!("Dir::State::lists={home}/lists"),
+            String::from("Dir::State::status=/dev/null"),
+            format!("Dir::Cache={home}"),
+            String::from("Dir::Cache::pkgcache="),
+            String::from("Dir::Cache::srcpkgcache="),
+            // The cache may be under a home folder that apt's own user cannot enter.
+            String::from("APT::Sandbox::User=root"),
+            String::from("APT::Architecture=amd64"),
+            String::from("APT::Architectures=amd64"),
+            String::from("Acquire::Languages=none"),
+            String::from("Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false"),
+            String::from("Acquire::Retries=2"),
+            String::from("Acquire::http::Timeout=20"),
+            // The machine's hooks are about its own lists and caches.
+            String::from("APT::Update::Post-Invoke-Success::="),
+        ] {
+            command.arg("-o").arg(option);
+        }
+        command.arg("-q");
+        command
+    }
+
+    fn update(&self) -> Result<(), VmError> {
+        let mut command = self.command("apt-get");
+        command.arg("update").arg("--error-on=any");
+        output("read the mirror's package lists", &mut command).map(drop)
+    }
+
+    fn show(&self, package: &str) -> Result<Vec<Record>, VmError> {
+        let mut command = self.command("apt-cache");
+        let text = output("read package records", command.args(["show", package]))?;
+        Ok(packages::parse_records(&text))
+    }
+
+    /// The packages that together hold the kernel that `meta` stands for.
+    fn kernel_parts(&self, meta: &Record) -> Result<Vec<Record>, VmError> {
+        let mut parts: Vec<Record> = Vec::new();
+        let mut wanted: Vec<String> = meta.depends.clone();
+        while let Some(name) = wanted.pop() {
+            if !packages::is_kernel_part(&name) || parts.iter().any(|part| part.name == name) {
+                continue;
+            }
+            let records = self.show(&name)?;
+            if let Some(record) = packages::newest(&records, "") {
+                wanted.extend(record.depends.iter().cloned());
+                parts.push(record.clone());
+            }
+        }
+        Ok(parts)
+    }
+
+    fn download(&self, parts: &[Record]) -> Result<Vec<PathBuf>, VmError> {
+        cache::remove_dir(&self.downloads)?;
+        cache::make_dir(&self.downloads)?;
+        let mut command = self.command("apt-get");
+        command.current_dir(&self.downloads).arg("download");
+        command.args(
+            parts
+                .iter()
+                .map(|part| format!("{}={}", part.name, part.version)),
+        );
+        output("download a kernel", &mut command)?;
+        let entries = fs::read_dir(&self.downloads)
+            .map_err(VmError::io("reading folder", &self.downloads))?;
+        Ok(entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect())
+    }
+}

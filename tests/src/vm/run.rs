@@ -1,0 +1,158 @@
+//! Runs one suite on one kernel and says how it went.
+
+use std::env;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::VmError;
+use super::cache::make_dir;
+use super::initramfs::{self, Contents};
+use super::kernels::Kernel;
+use super::qemu::{self, Ended, Files};
+use super::serial::{self, Results, Verdict};
+use crate::suites::Suite;
+
+/// How many of the console's last lines a failure prints.
+const TAIL: usize = 40;
+
+/// Where binaries are found and logs are kept.
+#[derive(Debug, Clone)]
+pub struct Workplace {
+    /// The folder of the built binaries, beside `vmtest` itself.
+    pub binaries: PathBuf,
+    /// `target/vm`.
+    pub logs: PathBuf,
+}
+
+/// How a suite went on a kernel.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Whether it passed and if not, why.
+    pub verdict: Verdict,
+    /// What its checks printed.
+    pub results: Results,
+}
+
+impl Workplace {
+    /// The place this program was built into; `CARGO_TARGET_DIR` is thereby honoured.
+    pub fn of_this_program() -> Result<Self, VmError> {
+        let program = Path::new("/proc/self/exe");
+        let exe = env::current_exe().map_err(VmError::io("reading", program))?;
+        let binaries = exe.parent().unwrap_or(Path::new(".")).to_owned();
+        let logs = binaries.parent().unwrap_or(&binaries).join("vm");
+        make_dir(&logs)?;
+        Ok(Self { binaries, logs })
+    }
+
+    /// The file that collects a line for every suite run: kernel, suite, verdict, counts, seconds.
+    pub fn summary(&self) -> PathBuf {
+        self.logs.join("results.tsv")
+    }
+}
+
+/// Packs, boots, judges and reports.
+pub fn run(suite: &Suite, kernel: &Kernel, place: &Workplace) -> Result<Outcome, VmError> {
+    println!(
+        "── {} on {} ({}): {}",
+        suite.name, kernel.name, kernel.version, suite.claims
+    );
+    let stem = format!("{}-{}", suite.name, kernel.name);
+    let work = place.logs.join(&stem);
+    make_dir(&work)?;
+    let binaries: Vec<PathBuf> = ["syva-guest"]
+        .iter()
+        .chain(suite.pack)
+        .map(|name| place.binaries.join(name))
+        .collect();
+    let initrd = work.join("initrd");
+    let contents = Contents {
+        kernel,
+        modules: suite.boot.modules,
+        binaries: &binaries,
+        files: &[],
+        work: &work,
+    };
+    initramfs::write(&contents, &initrd)?;
+    let files = Files {
+        kernel: &kernel.image(),
+        initrd: &initrd,
+        console: place.logs.join(format!("{stem}.serial.log")),
+        results: place.logs.join(format!("{stem}.results.log")),
+    };
+    let ended = qemu::boot(
+        &suite.boot,
+        suite.name,
+        &files,
+        Duration::from_secs(suite.limit),
+    )?;
+    let results = serial::parse(&ended.results);
+    let timed_out = ended.timed_out.then_some(suite.limit);
+    let verdict = serial::judge(&results, &ended.console, timed_out);
+    report(suite, kernel, &ended, &results, &verdict, &files.console);
+    record(suite, kernel, &ended, &results, &verdict, &place.summary())?;
+    // Large, and made anew by the next run.
+    let _ = fs::remove_dir_all(&work);
+    Ok(Outcome { verdict, results })
+}
+
+fn report(
+    suite: &Suite,
+    kernel: &Kernel,
+    ended: &Ended,
+    results: &Results,
+    verdict: &Verdict,
+    log: &Path,
+) {
+    for claim in &results.passed {
+        println!("   PASS {claim}");
+    }
+    for note in &results.notes {
+        println!("   NOTE {note}");
+    }
+    for claim in &results.failed {
+        println!("   FAIL {claim}");
+    }
+    let took = ended.took.as_secs_f64();
+    let (passed, failed) = (results.passed.len(), results.failed.len());
+    if *verdict != Verdict::Passed {
+        println!("   the end of the console ({}):", log.display());
+        let lines: Vec<&str> = ended.console.lines().collect();
+        for line in &lines[lines.len().saturating_sub(TAIL)..] {
+            println!("   | {line}");
+        }
+    }
+    if took > suite.budget as f64 {
+        println!(
+            "   WARNING: took {took:.1} s, over its budget of {} s",
+            suite.budget
+        );
+    }
+    println!(
+        "   {} on {}: {verdict}; {passed} passed, {failed} failed, {took:.1} s",
+        suite.name, kernel.name
+    );
+}
+
+fn record(
+    suite: &Suite,
+    kernel: &Kernel,
+    ended: &Ended,
+    results: &Results,
+    verdict: &Verdict,
+    summary: &Path,
+) -> Result<(), VmError> {
+    let opened = OpenOptions::new().create(true).append(true).open(summary);
+    let mut file = opened.map_err(VmError::io("opening", summary))?;
+    writeln!(
+        file,
+        "{}\t{}\t{verdict}\t{}\t{}\t{:.1}",
+        kernel.name,
+        suite.name,
+        results.passed.len(),
+        results.failed.len(),
+        ended.took.as_secs_f64()
+    )
+    .map_err(VmError::io("writing", summary))
+}
