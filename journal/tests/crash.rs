@@ -2,6 +2,11 @@
 //! what is there is a prefix of what was asked. Needs the feature `failpoints`.
 //!
 //! The test starts itself again as the child that dies.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what it expects"
+)]
 
 mod common;
 

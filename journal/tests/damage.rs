@@ -1,5 +1,10 @@
 //! Claims about damage on disk: a flipped byte or a zeroed region anywhere is refused or changes
 //! nothing; no journal ever opens with other content than what was acknowledged.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what it expects"
+)]
 
 mod common;
 

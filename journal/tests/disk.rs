@@ -1,4 +1,9 @@
 //! Claims about a journal on a real disk: creation, the lock, other people's directories, sizes.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what it expects"
+)]
 
 mod common;
 
