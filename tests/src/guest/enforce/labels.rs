@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use syva_bpf::verify::rename_epoch;
+use syva_bpf::verify::move_epoch;
 use syva_model::hook::Hook;
 
 use super::world::World;
@@ -31,11 +31,11 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         "open",
         &[&file_inside],
     )?;
-    let before = rename_epoch(&world.kernel)?;
+    let before = move_epoch(&world.kernel)?;
     fs::rename(inside, outside)?;
     checks.equal(
         "a rename out of a claim advances the epoch",
-        &rename_epoch(&world.kernel)?,
+        &move_epoch(&world.kernel)?,
         &(before + 1),
     );
     world.allowed(
@@ -62,16 +62,16 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         &[&file_inside],
     )?;
 
-    let before = rename_epoch(&world.kernel)?;
+    let before = move_epoch(&world.kernel)?;
     fs::rename(inside, "/tmp/one/sub/renamed")?;
     fs::rename("/tmp/one/sub/renamed", "/tmp/one/renamed")?;
     fs::rename("/tmp/public", "/tmp/exact/public")?;
     fs::rename("/tmp/exact/public", "/tmp/public")?;
-    let same = rename_epoch(&world.kernel)?;
+    let same = move_epoch(&world.kernel)?;
     checks.equal("a rename within a label advances nothing", &same, &before);
     let failed = fs::rename("/tmp/missing", "/tmp/one/missing");
     checks.that("a rename that fails", failed.is_err(), "it succeeded");
-    checks.equal("advances nothing", &rename_epoch(&world.kernel)?, &before);
+    checks.equal("advances nothing", &move_epoch(&world.kernel)?, &before);
     links(checks, world)
 }
 
