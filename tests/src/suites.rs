@@ -66,9 +66,38 @@ pub const ALL: &[Suite] = &[
         gate: USUAL,
         limit: 300,
         budget: 60,
-        boot: Boot::DEFAULT,
+        boot: Boot {
+            modules: &["overlay"],
+            ..Boot::DEFAULT
+        },
         pack: &[],
         run: guest::enforce::run,
+    },
+    Suite {
+        name: "count",
+        claims: "the hooks cost an unzoned caller almost nothing, counted in instructions",
+        kernels: EVERY,
+        gate: &["6.12"],
+        limit: 300,
+        budget: 60,
+        boot: Boot::COUNT,
+        pack: &[],
+        run: guest::count::run,
+    },
+    Suite {
+        name: "preempt",
+        claims: "on a fully preemptible kernel no hook is skipped, and denials are counted exactly",
+        kernels: EVERY,
+        gate: &["6.12"],
+        limit: 300,
+        budget: 60,
+        boot: Boot {
+            processors: 1,
+            kernel_args: &["preempt=full"],
+            ..Boot::DEFAULT
+        },
+        pack: &[],
+        run: guest::preempt::run,
     },
 ];
 

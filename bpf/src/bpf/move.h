@@ -35,9 +35,9 @@ static __always_inline void advance_unless_same(struct dentry *from, struct dent
 }
 
 /*
- * vfs_rename() had six arguments until 5.12 (and in early releases of 5.10) and one structure since,
- * whose directories are inodes until 6.18 and dentries since. A directory has one alias. The return
- * value follows the arguments.
+ * vfs_rename() had six arguments until 5.12 (and in early releases of 5.10) and one structure
+ * since, whose directories are inodes until 6.18 and dentries since. A directory has one alias. The
+ * return value follows the arguments.
  */
 SEC("fexit/vfs_rename")
 int vfs_rename_exit(__u64 *ctx)
