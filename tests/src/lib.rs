@@ -5,5 +5,6 @@
 //! suite ([`guest`]). [`suites`] is the one table both read.
 
 pub mod guest;
+pub mod selftest;
 pub mod suites;
 pub mod vm;

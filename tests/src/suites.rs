@@ -4,7 +4,8 @@
 //! name the module in `guest/mod.rs`, and add an entry here.
 
 use crate::guest::{self, Checks, Failure};
-use crate::vm::qemu::Boot;
+use crate::selftest;
+use crate::vm::qemu::{Boot, Cgroups, Cpu};
 
 /// One suite.
 #[derive(Debug)]
@@ -35,59 +36,62 @@ pub const EVERY: &[&str] = &["5.10", "6.1", "6.12", "latest"];
 /// The kernels most suites are run on by `make test`.
 pub const USUAL: &[&str] = &["6.1", "6.12"];
 
+/// What an entry need not say: every kernel, the usual gate, two minutes at most.
+pub const SUITE: Suite = Suite {
+    name: "",
+    claims: "",
+    kernels: EVERY,
+    gate: USUAL,
+    limit: 120,
+    budget: 30,
+    boot: Boot::DEFAULT,
+    pack: &[],
+    run: |_| Ok(()),
+};
+
 /// Every suite, in the order they run.
 pub const ALL: &[Suite] = &[
     Suite {
         name: "harness",
         claims: "this kernel enforces a BPF LSM program, for one cgroup and one inode only",
-        kernels: EVERY,
         gate: EVERY,
-        limit: 120,
-        budget: 30,
-        boot: Boot::DEFAULT,
-        pack: &[],
         run: guest::harness::run,
+        ..SUITE
     },
     Suite {
         name: "load",
         claims: "this kernel accepts every program, alone and with the others",
-        kernels: EVERY,
         gate: EVERY,
         limit: 300,
         budget: 60,
-        boot: Boot::DEFAULT,
-        pack: &[],
         run: guest::load::run,
+        ..SUITE
     },
     Suite {
         name: "enforce",
         claims: "zones are kept apart: files, signals, sockets, nested cgroups, renames",
-        kernels: EVERY,
-        gate: USUAL,
         limit: 300,
         budget: 60,
         boot: Boot {
             modules: &["overlay"],
             ..Boot::DEFAULT
         },
-        pack: &[],
         run: guest::enforce::run,
+        ..SUITE
     },
     Suite {
         name: "count",
         claims: "the hooks cost an unzoned caller almost nothing, counted in instructions",
-        kernels: EVERY,
         gate: &["6.12"],
         limit: 300,
         budget: 60,
         boot: Boot::COUNT,
-        pack: &[],
         run: guest::count::run,
+        ..SUITE
     },
     Suite {
         name: "preempt",
         claims: "on a fully preemptible kernel no hook is skipped, and denials are counted exactly",
-        kernels: EVERY,
         gate: &["6.12"],
         limit: 300,
         budget: 60,
@@ -96,14 +100,66 @@ pub const ALL: &[Suite] = &[
             kernel_args: &["preempt=full"],
             ..Boot::DEFAULT
         },
-        pack: &[],
         run: guest::preempt::run,
+        ..SUITE
+    },
+    Suite {
+        name: "option-hybrid",
+        claims: "a guest can have control groups of both versions",
+        boot: Boot {
+            cgroups: Cgroups::Hybrid,
+            ..Boot::DEFAULT
+        },
+        gate: &["6.1"],
+        run: guest::options::hybrid,
+        ..SUITE
+    },
+    Suite {
+        name: "option-without-bpf",
+        claims: "a guest can boot without bpf among its security modules",
+        boot: Boot {
+            lsm: "lockdown,capability",
+            ..Boot::DEFAULT
+        },
+        gate: &["6.1"],
+        run: guest::options::without_bpf,
+        ..SUITE
+    },
+    Suite {
+        name: "option-modules",
+        claims: "a guest can have a disk, and file systems that are modules",
+        boot: Boot {
+            modules: &["virtio_pci", "virtio_blk", "overlay", "btrfs", "ext4"],
+            disk: 16,
+            ..Boot::DEFAULT
+        },
+        run: guest::options::modules,
+        ..SUITE
+    },
+    Suite {
+        name: "option-parallel",
+        claims: "a guest can have processors that run at the same time",
+        boot: Boot {
+            cpu: Cpu::MultiThread,
+            ..Boot::DEFAULT
+        },
+        gate: &["6.1"],
+        run: guest::options::parallel,
+        ..SUITE
+    },
+    Suite {
+        name: "option-count",
+        claims: "a guest's clock can count instructions, exactly",
+        boot: Boot::COUNT,
+        run: guest::options::count,
+        ..SUITE
     },
 ];
 
 /// The suite with that name.
 pub fn named(name: &str) -> Option<&'static Suite> {
-    ALL.iter().find(|suite| suite.name == name)
+    let wrong = selftest::ALL.iter().map(|(suite, _)| suite);
+    ALL.iter().chain(wrong).find(|suite| suite.name == name)
 }
 
 #[cfg(test)]

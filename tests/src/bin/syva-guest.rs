@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Parser;
 use syva_e2e::guest::checks::chain;
 use syva_e2e::guest::{Checks, actor, host};
@@ -30,10 +29,10 @@ enum Arguments {
     },
 }
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
     match Arguments::parse() {
         Arguments::Run { suite } => run(&suite),
-        Arguments::Able => Ok(able()),
+        Arguments::Able => able(),
         Arguments::Act {
             cgroup,
             action,
@@ -42,17 +41,20 @@ fn main() -> anyhow::Result<ExitCode> {
     }
 }
 
-fn run(name: &str) -> anyhow::Result<ExitCode> {
-    let suite = suites::named(name).with_context(|| format!("no suite named {name:?}"))?;
+fn run(name: &str) -> ExitCode {
+    let Some(suite) = suites::named(name) else {
+        eprintln!("syva-guest: no suite named {name:?}; `vmtest list` names them");
+        return ExitCode::FAILURE;
+    };
     let mut checks = Checks::new();
     if let Err(failure) = (suite.run)(&mut checks) {
         checks.check("the suite runs to its end", Err(chain(&*failure)));
     }
-    Ok(if checks.finish() {
+    if checks.finish() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    })
+    }
 }
 
 fn able() -> ExitCode {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Parser};
+use syva_e2e::selftest;
 use syva_e2e::suites::{self, Suite};
 use syva_e2e::vm::VmError;
 use syva_e2e::vm::cache::Cache;
@@ -29,6 +30,8 @@ enum Arguments {
         #[arg(long)]
         refresh: bool,
     },
+    /// Runs suites that must fail, to see that the harness notices.
+    SelfTest(Which),
     /// Lists the suites.
     List,
 }
@@ -53,8 +56,8 @@ struct Tally {
     skipped: Vec<String>,
 }
 
-fn main() -> anyhow::Result<ExitCode> {
-    match Arguments::parse() {
+fn main() -> ExitCode {
+    let done = match Arguments::parse() {
         Arguments::Kernels(which) => fetch(&which),
         Arguments::Run { which, suite } => run_suites(&which, |series| choose(&suite, series)),
         Arguments::Gate { refresh } => {
@@ -64,16 +67,25 @@ fn main() -> anyhow::Result<ExitCode> {
             };
             run_suites(&which, |series| Ok(gated(series)))
         }
+        Arguments::SelfTest(which) => self_test(&which),
         Arguments::List => {
             for suite in suites::ALL {
                 println!(
-                    "{:12} {} [{}]",
+                    "{:20} {} [{}]",
                     suite.name,
                     suite.claims,
                     suite.kernels.join(" ")
                 );
             }
-            Ok(ExitCode::SUCCESS)
+            Ok(true)
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("vmtest: {error}");
+            ExitCode::FAILURE
         }
     }
 }
@@ -103,7 +115,7 @@ impl Which {
     }
 }
 
-fn fetch(which: &Which) -> anyhow::Result<ExitCode> {
+fn fetch(which: &Which) -> Result<bool, VmError> {
     let cache = Cache::from_env()?;
     for series in which.series()? {
         if let Some(kernel) = which.obtain(series, &cache)? {
@@ -115,12 +127,33 @@ fn fetch(which: &Which) -> anyhow::Result<ExitCode> {
             );
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(true)
+}
+
+fn self_test(which: &Which) -> Result<bool, VmError> {
+    let (cache, place) = (Cache::from_env()?, Workplace::of_this_program()?);
+    let mut good = true;
+    for series in which.series()? {
+        let Some(kernel) = which.obtain(series, &cache)? else {
+            continue;
+        };
+        for (suite, expected) in selftest::ALL {
+            let outcome = run::attempt(suite, &kernel, &place)?;
+            let noticed = expected(&outcome.verdict);
+            good &= noticed;
+            let word = if noticed { "noticed" } else { "NOT NOTICED" };
+            println!(
+                "{} on {}: {word}: {}",
+                suite.name, kernel.name, outcome.verdict
+            );
+        }
+    }
+    Ok(good)
 }
 
 type Chosen = Result<Vec<&'static Suite>, VmError>;
 
-fn run_suites(which: &Which, choose: impl Fn(&Series) -> Chosen) -> anyhow::Result<ExitCode> {
+fn run_suites(which: &Which, choose: impl Fn(&Series) -> Chosen) -> Result<bool, VmError> {
     let (cache, place) = (Cache::from_env()?, Workplace::of_this_program()?);
     let mut tally = Tally::default();
     for series in which.series()? {
@@ -128,9 +161,20 @@ fn run_suites(which: &Which, choose: impl Fn(&Series) -> Chosen) -> anyhow::Resu
         if chosen.is_empty() {
             continue;
         }
-        let Some(kernel) = which.obtain(series, &cache)? else {
-            tally.skipped.push(series.name.to_owned());
-            continue;
+        let kernel = match which.obtain(series, &cache) {
+            Ok(Some(kernel)) => kernel,
+            Ok(None) => {
+                tally.skipped.push(series.name.to_owned());
+                continue;
+            }
+            // The other kernels are worth testing all the same.
+            Err(error) => {
+                eprintln!("vmtest: {error}");
+                tally
+                    .broken
+                    .push(format!("kernel {}: not to be had", series.name));
+                continue;
+            }
         };
         for suite in chosen {
             tally.add(suite, &kernel, &place);
@@ -195,7 +239,8 @@ impl Tally {
         }
     }
 
-    fn finish(self) -> ExitCode {
+    /// Prints the sums; true if all is well.
+    fn finish(self) -> bool {
         for broken in &self.broken {
             println!("vm: FAILED {broken}");
         }
@@ -203,21 +248,17 @@ impl Tally {
             println!("vm: SKIPPED kernel {skipped}");
         }
         println!(
-            "vm: {} suites, {} not passed; checks: {} passed, {} failed",
+            "vm: suites: {} run, {} problems; checks: {} passed, {} failed",
             self.suites,
             self.broken.len(),
             self.passed,
             self.failed
         );
-        if self.suites == 0 && self.skipped.is_empty() {
-            println!("vm: no suite is meant for that kernel: nothing was tested");
-        }
         // All skipped is not a failure: only kernels that may be missing are ever skipped.
         let nothing = self.suites == 0 && self.skipped.is_empty();
-        if self.broken.is_empty() && !nothing {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
+        if nothing {
+            println!("vm: nothing was tested");
         }
+        self.broken.is_empty() && !nothing
     }
 }

@@ -9,6 +9,7 @@ pub mod enforce;
 pub mod harness;
 pub mod host;
 pub mod load;
+pub mod options;
 pub mod preempt;
 
 use std::env;

@@ -22,11 +22,25 @@ pub fn output(purpose: &'static str, command: &mut Command) -> Result<String, Vm
     }
     let said = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr));
     Err(VmError::Command {
-        command: format!("{command:?}").replace('"', ""),
+        command: command_line(command),
         purpose,
         status: output.status,
         said: tail(said.trim(), SAID).to_owned(),
     })
+}
+
+/// The command as one would type it, but for apt's many `-o OPTION`s.
+fn command_line(command: &Command) -> String {
+    let mut words = vec![command.get_program().to_string_lossy()];
+    let mut args = command.get_args();
+    while let Some(arg) = args.next() {
+        if arg == "-o" && words[0].starts_with("apt") {
+            args.next();
+        } else {
+            words.push(arg.to_string_lossy());
+        }
+    }
+    words.join(" ")
 }
 
 /// The last `bytes` bytes of `text`, cut at a character.

@@ -28,7 +28,8 @@ case "$(parameter syva.cgroup)" in
 none) ;;
 hybrid)
 	mount -t tmpfs tmpfs /sys/fs/cgroup
-	for controller in memory cpu pids; do
+	# Not memory: kernels from 6.12 on are built without its version 1.
+	for controller in cpu pids; do
 		mkdir "/sys/fs/cgroup/$controller"
 		mount -t cgroup -o "$controller" cgroup "/sys/fs/cgroup/$controller"
 	done

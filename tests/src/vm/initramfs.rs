@@ -25,8 +25,6 @@ pub struct Contents<'a> {
     pub modules: &'a [&'a str],
     /// Binaries that become `/bin/NAME`.
     pub binaries: &'a [PathBuf],
-    /// Files packed under the guest path given, from the host path given.
-    pub files: &'a [(String, PathBuf)],
     /// Where stripped copies of the binaries are kept between runs.
     pub work: &'a Path,
 }
@@ -55,9 +53,6 @@ pub fn write(contents: &Contents<'_>, to: &Path) -> Result<(), VmError> {
             library.trim_start_matches('/'),
             Path::new(library),
         )?;
-    }
-    for (guest, host) in contents.files {
-        add_file(&mut archive, guest.trim_start_matches('/'), host)?;
     }
     add_modules(&mut archive, contents)?;
     fs::write(to, archive.finish()).map_err(VmError::io("writing", to))

@@ -15,6 +15,9 @@ use super::packages::{self, Record};
 /// How long a look at the mirror counts before the next run asks again.
 const CHECK_EVERY: Duration = Duration::from_secs(24 * 3600);
 
+/// How long a mirror that did not answer is left alone while the cache has a kernel.
+const RETRY_AFTER: Duration = Duration::from_secs(15 * 60);
+
 /// The metapackage that always depends on a suite's newest cloud kernel.
 const METAPACKAGE: &str = "linux-image-cloud-amd64";
 
@@ -102,34 +105,44 @@ pub fn named(name: &str) -> Result<Vec<&'static Series>, VmError> {
 pub fn obtain(series: &'static Series, cache: &Cache, refresh: bool) -> Result<Kernel, VmError> {
     let _locked = cache.lock()?;
     let home = cache.kernel(series.name);
-    let checked = home.join("checked");
+    cache::make_dir(&home)?;
+    let (checked, unanswered) = (home.join("checked"), home.join("unanswered"));
     let cached = current(series, &home);
     if let Some(kernel) = &cached
         && !refresh
-        && cache::is_fresh(&checked, CHECK_EVERY)
+        && (cache::is_fresh(&checked, CHECK_EVERY) || cache::is_fresh(&unanswered, RETRY_AFTER))
     {
         return Ok(kernel.clone());
     }
-    match fetch(series, cache, &home) {
-        Ok(kernel) => {
-            fs::write(&checked, "").map_err(VmError::io("writing", &checked))?;
-            Ok(kernel)
+    let mut trouble = None;
+    let fetched = fetch(series, cache, &home, &mut trouble);
+    let (kernel, stamp) = match (fetched, cached, trouble) {
+        (Ok(kernel), _, None) => (kernel, checked),
+        // The lists are of an earlier day, or lack one suite of two.
+        (Ok(kernel), _, Some(error)) => going_on(kernel, &error, unanswered),
+        (Err(error), Some(kernel), trouble) => {
+            going_on(kernel, &trouble.unwrap_or(error), unanswered)
         }
-        Err(error) => match cached {
-            Some(kernel) => {
-                eprintln!(
-                    "vmtest: kernel {}: using cached {}: {error}",
-                    series.name, kernel.version
-                );
-                Ok(kernel)
-            }
-            None => Err(VmError::NoKernel {
+        (Err(error), None, trouble) => {
+            let why = trouble.unwrap_or(error).to_string();
+            return Err(VmError::NoKernel {
                 kernel: series.name,
-                why: error.to_string(),
+                why,
                 cache: home,
-            }),
-        },
-    }
+            });
+        }
+    };
+    fs::write(&stamp, "").map_err(VmError::io("writing", &stamp))?;
+    Ok(kernel)
+}
+
+/// Says that `kernel` may not be the newest; the mirror is left alone for a while.
+fn going_on(kernel: Kernel, error: &VmError, stamp: PathBuf) -> (Kernel, PathBuf) {
+    eprintln!(
+        "vmtest: kernel {}: going on with {}: {error}",
+        kernel.name, kernel.version
+    );
+    (kernel, stamp)
 }
 
 /// The version the cache names as current, if it is complete.
@@ -146,40 +159,43 @@ fn current(series: &'static Series, home: &Path) -> Option<Kernel> {
     kernel.image().exists().then_some(kernel)
 }
 
-fn fetch(series: &'static Series, cache: &Cache, home: &Path) -> Result<Kernel, VmError> {
+/// Fetches the newest kernel the lists have. That the lists could not be read anew, or not all of
+/// them, goes into `trouble`: what they say may be good all the same.
+fn fetch(
+    series: &'static Series,
+    cache: &Cache,
+    home: &Path,
+    trouble: &mut Option<VmError>,
+) -> Result<Kernel, VmError> {
     let apt = PrivateApt::prepare(cache.apt(series.name), &machine_mirrors()?, series.suites)?;
-    // One suite of two may be gone from the mirror: what the other lists is still good.
-    let updated = apt.update();
-    let records =
-        apt.show(METAPACKAGE)
-            .and_then(|metas| match packages::newest(&metas, series.prefix) {
-                Some(meta) => apt.kernel_parts(meta),
-                None => Ok(Vec::new()),
-            });
-    let (meta_version, parts) = match (records, &updated) {
-        (Ok(records), _) if !records.is_empty() => (records[0].version.clone(), records),
-        (_, Err(_)) => return Err(updated.err().unwrap_or(VmError::NoCache)),
-        (Err(error), Ok(())) => return Err(error),
-        (Ok(_), Ok(())) => {
-            return Err(VmError::Layout {
-                kernel: series.name,
-                version: String::from("of any version"),
-                what: format!("{METAPACKAGE} is not in {}", series.suites.join(", ")),
-            });
-        }
+    *trouble = apt.update().err();
+    let metas = apt.show(METAPACKAGE)?;
+    let unlisted = |what: String| VmError::Layout {
+        kernel: series.name,
+        version: format!("in {}", series.suites.join(", ")),
+        what,
     };
+    let meta = packages::newest(&metas, series.prefix)
+        .ok_or_else(|| unlisted(format!("no {METAPACKAGE} {}", series.prefix)))?;
+    let dir = home.join(&meta.version);
     let kernel = Kernel {
         name: series.name,
-        dir: home.join(&meta_version),
-        version: meta_version,
+        version: meta.version.clone(),
+        dir,
     };
     if !kernel.image().exists() {
         eprintln!(
             "vmtest: kernel {}: fetching {}",
             kernel.name, kernel.version
         );
-        let debs = apt.download(&parts)?;
-        extract::unpack(&kernel, &debs)?;
+        let parts = apt.kernel_parts(meta)?;
+        if parts.is_empty() {
+            return Err(unlisted(format!(
+                "{METAPACKAGE} {} needs no kernel",
+                meta.version
+            )));
+        }
+        extract::unpack(&kernel, &apt.download(&parts)?)?;
         cache::remove_dir(&apt.downloads)?;
     }
     let pointer = home.join("current");
@@ -269,10 +285,8 @@ impl PrivateApt {
             String::from("APT::Architectures=amd64"),
             String::from("Acquire::Languages=none"),
             String::from("Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false"),
-            String::from("Acquire::Retries=2"),
+            String::from("Acquire::Retries=1"),
             String::from("Acquire::http::Timeout=20"),
-            // The machine's hooks are about its own lists and caches.
-            String::from("APT::Update::Post-Invoke-Success::="),
         ] {
             command.arg("-o").arg(option);
         }

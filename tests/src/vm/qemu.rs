@@ -52,7 +52,10 @@ pub struct Boot {
     pub modules: &'static [&'static str],
     /// Further words for the kernel's command line.
     pub kernel_args: &'static [&'static str],
-    /// Further arguments for QEMU, such as a disk.
+    /// The size in MiB of an empty disk, `/dev/vda`; 0 for none. It needs the modules `virtio_pci`
+    /// and `virtio_blk`, and is gone when the guest has ended.
+    pub disk: u64,
+    /// Further arguments for QEMU.
     pub qemu_args: &'static [&'static str],
 }
 
@@ -66,6 +69,7 @@ impl Boot {
         cgroups: Cgroups::V2,
         modules: &[],
         kernel_args: &[],
+        disk: 0,
         qemu_args: &[],
     };
 
@@ -124,6 +128,8 @@ pub struct Files<'a> {
     pub kernel: &'a Path,
     /// Its first file system.
     pub initrd: &'a Path,
+    /// Its disk, if there is one.
+    pub disk: Option<PathBuf>,
     /// Where the console's output goes.
     pub console: PathBuf,
     /// Where the result port's output goes.
@@ -203,8 +209,10 @@ fn spawn(boot: &Boot, suite: &str, files: &Files<'_>, log: &Path) -> Result<Runn
         // A guest killed before it opened them must not be judged by an earlier one's output.
         File::create(serial).map_err(VmError::io("creating", serial))?;
     }
-    let mut command = Command::new("qemu-system-x86_64");
+    // setpriv, so that no emulator outlives a harness that was killed outright.
+    let mut command = Command::new("setpriv");
     command
+        .args(["--pdeathsig", "KILL", "qemu-system-x86_64"])
         .args([
             "-nodefaults",
             "-no-user-config",
@@ -223,8 +231,15 @@ fn spawn(boot: &Boot, suite: &str, files: &Files<'_>, log: &Path) -> Result<Runn
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(log).map_err(VmError::io("creating", log))?);
+    if let Some(disk) = &files.disk {
+        command.arg("-drive").arg(format!(
+            "file={},format=raw,if=virtio,cache=unsafe",
+            // QEMU's own way to write a comma in a value.
+            disk.display().to_string().replace(',', ",,")
+        ));
+    }
     let child = command.spawn().map_err(|source| VmError::Spawn {
-        program: String::from("qemu-system-x86_64"),
+        program: String::from("setpriv"),
         purpose: "boot a guest",
         source,
     })?;

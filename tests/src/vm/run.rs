@@ -1,7 +1,7 @@
 //! Runs one suite on one kernel and says how it went.
 
 use std::env;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,6 +33,10 @@ pub struct Outcome {
     pub verdict: Verdict,
     /// What its checks printed.
     pub results: Results,
+    /// What the guest left behind.
+    pub ended: Ended,
+    /// Where the console's output is kept.
+    pub log: PathBuf,
 }
 
 impl Workplace {
@@ -58,6 +62,14 @@ pub fn run(suite: &Suite, kernel: &Kernel, place: &Workplace) -> Result<Outcome,
         "── {} on {} ({}): {}",
         suite.name, kernel.name, kernel.version, suite.claims
     );
+    let outcome = attempt(suite, kernel, place)?;
+    report(suite, kernel, &outcome);
+    record(suite, kernel, &outcome, &place.summary())?;
+    Ok(outcome)
+}
+
+/// Packs, boots and judges, without a word.
+pub fn attempt(suite: &Suite, kernel: &Kernel, place: &Workplace) -> Result<Outcome, VmError> {
     let stem = format!("{}-{}", suite.name, kernel.name);
     let work = place.logs.join(&stem);
     make_dir(&work)?;
@@ -71,13 +83,13 @@ pub fn run(suite: &Suite, kernel: &Kernel, place: &Workplace) -> Result<Outcome,
         kernel,
         modules: suite.boot.modules,
         binaries: &binaries,
-        files: &[],
         work: &work,
     };
     initramfs::write(&contents, &initrd)?;
     let files = Files {
         kernel: &kernel.image(),
         initrd: &initrd,
+        disk: make_disk(suite.boot.disk, &work)?,
         console: place.logs.join(format!("{stem}.serial.log")),
         results: place.logs.join(format!("{stem}.results.log")),
     };
@@ -87,24 +99,38 @@ pub fn run(suite: &Suite, kernel: &Kernel, place: &Workplace) -> Result<Outcome,
         &files,
         Duration::from_secs(suite.limit),
     )?;
+    // Large, and made anew by the next run.
+    let _ = fs::remove_dir_all(&work);
     let results = serial::parse(&ended.results);
     let timed_out = ended.timed_out.then_some(suite.limit);
     let verdict = serial::judge(&results, &ended.console, timed_out);
-    report(suite, kernel, &ended, &results, &verdict, &files.console);
-    record(suite, kernel, &ended, &results, &verdict, &place.summary())?;
-    // Large, and made anew by the next run.
-    let _ = fs::remove_dir_all(&work);
-    Ok(Outcome { verdict, results })
+    Ok(Outcome {
+        verdict,
+        results,
+        ended,
+        log: files.console,
+    })
 }
 
-fn report(
-    suite: &Suite,
-    kernel: &Kernel,
-    ended: &Ended,
-    results: &Results,
-    verdict: &Verdict,
-    log: &Path,
-) {
+/// An empty, sparse disk of that many MiB.
+fn make_disk(size: u64, work: &Path) -> Result<Option<PathBuf>, VmError> {
+    if size == 0 {
+        return Ok(None);
+    }
+    let path = work.join("disk");
+    let file = File::create(&path).map_err(VmError::io("creating", &path))?;
+    file.set_len(size << 20)
+        .map_err(VmError::io("sizing", &path))?;
+    Ok(Some(path))
+}
+
+fn report(suite: &Suite, kernel: &Kernel, outcome: &Outcome) {
+    let Outcome {
+        verdict,
+        results,
+        ended,
+        log,
+    } = outcome;
     for claim in &results.passed {
         println!("   PASS {claim}");
     }
@@ -138,11 +164,15 @@ fn report(
 fn record(
     suite: &Suite,
     kernel: &Kernel,
-    ended: &Ended,
-    results: &Results,
-    verdict: &Verdict,
+    outcome: &Outcome,
     summary: &Path,
 ) -> Result<(), VmError> {
+    let Outcome {
+        verdict,
+        results,
+        ended,
+        ..
+    } = outcome;
     let opened = OpenOptions::new().create(true).append(true).open(summary);
     let mut file = opened.map_err(VmError::io("opening", summary))?;
     writeln!(
