@@ -79,6 +79,14 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "docs",
+        claims: "the commands of the README do what it says",
+        gate: &["6.1"],
+        pack: &["syva-core", "syva-cli"],
+        run: guest::docs::run,
+        ..SUITE
+    },
+    Suite {
         name: "enforce",
         claims: "zones are kept apart: files, signals, sockets, nested cgroups, renames",
         limit: 300,
@@ -164,17 +172,6 @@ pub const ALL: &[Suite] = &[
         boot: Boot::COUNT,
         run: guest::options::count,
         ..SUITE
-    },
-    Suite {
-        name: "enforce",
-        claims: "zones are kept apart: files, signals, sockets, nested cgroups, renames",
-        kernels: EVERY,
-        gate: USUAL,
-        limit: 300,
-        budget: 60,
-        boot: Boot::DEFAULT,
-        pack: &[],
-        run: guest::enforce::run,
     },
 ];
 

@@ -5,6 +5,7 @@ pub mod checks;
 pub mod count;
 pub mod demo;
 pub mod deny_open;
+pub mod docs;
 pub mod empty_open;
 pub mod enforce;
 pub mod harness;
