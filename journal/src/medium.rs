@@ -60,8 +60,7 @@ impl Directory {
 
     fn unreadable(&self, source: StoreError) -> JournalError {
         // Our own lock is held: whoever has sled's does not know it.
-        let text = source.to_string();
-        if text.contains("could not acquire lock") {
+        if source.is_locked() {
             return JournalError::Locked {
                 dir: self.dir.clone(),
                 holder: None,
