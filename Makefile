@@ -12,7 +12,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/debug
 C_FILES = $(shell find . -path ./target -prune -o -name '*.[ch]' -print)
 
-.PHONY: help setup build release fmt fmt-check lint unit vm-build vm-test gate demo test clean
+.PHONY: help setup build release fmt fmt-check lint unit failpoints vm-build vm-test gate demo test clean
 .NOTPARALLEL:
 
 help:
@@ -57,8 +57,13 @@ unit: setup
 	fi
 	$(CARGO) test --workspace --doc $(CARGO_FLAGS)
 
+# The daemon of the crash tests. Beside the shipped one, from the same dependencies: --workspace unifies
+# features as vm-build does, --bin leaves everything else alone.
+failpoints: setup
+	$(CARGO) build --workspace --features syva-core/failpoints --bin syva-core-failpoints $(CARGO_FLAGS)
+
 # The whole workspace: with -p, features are unified otherwise and dependencies built again.
-vm-build: setup
+vm-build: setup failpoints
 	$(CARGO) build --workspace --bins $(CARGO_FLAGS)
 
 vm-test: vm-build
