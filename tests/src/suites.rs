@@ -68,6 +68,17 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "demo",
+        claims: "the picture of the README: what crosses zones is blocked, what does not works",
+        // `make demo` runs it by itself.
+        gate: &[],
+        limit: 300,
+        budget: 60,
+        pack: &["syva-core", "syva-cli"],
+        run: guest::demo::run,
+        ..SUITE
+    },
+    Suite {
         name: "option-hybrid",
         claims: "a guest can have control groups of both versions",
         boot: Boot {

@@ -97,6 +97,21 @@ pub fn begin(cgroup: &Path, action: &str, args: &[&Path]) -> Result<Background, 
     Err(format!("{action} did not join {}", cgroup.display()).into())
 }
 
+/// A listening socket of that cgroup, at a path where nothing else is needed.
+pub fn listen(cgroup: &Path, path: &Path) -> Result<Background, Failure> {
+    let _ = fs::remove_file(path);
+    let listener = begin(cgroup, "listen", &[path])?;
+    for _ in 0..500 {
+        if path.exists() {
+            // bind(2) makes the path, listen(2) follows at once.
+            thread::sleep(Duration::from_millis(50));
+            return Ok(listener);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Err(format!("nobody listens on {}", path.display()).into())
+}
+
 /// What [`act`] runs: joins the cgroup, acts, and returns the exit status.
 pub fn perform(cgroup: &Path, action: &str, args: &[PathBuf]) -> i32 {
     if let Err(error) = fs::write(cgroup.join("cgroup.procs"), "0") {

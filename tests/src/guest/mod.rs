@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod checks;
+pub mod demo;
 pub mod deny_open;
 pub mod enforce;
 pub mod harness;

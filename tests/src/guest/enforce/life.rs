@@ -19,7 +19,7 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     let file = Path::new("/tmp/one/sub/file");
     nested(checks, world, file)?;
     other_hierarchy(checks, world, file)?;
-    absent(checks, world)?;
+    written_again(checks, world)?;
     race(checks, world)?;
     let two = world.two.clone();
     let id = CgroupId(fs::metadata(&two)?.ino());
@@ -146,39 +146,48 @@ fn other_hierarchy(checks: &mut Checks, world: &mut World, file: &Path) -> Resul
     Ok(())
 }
 
-/// The walk at attach does not overwrite what the kernel or the journal wrote.
-fn absent(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
+/// The walk at attach decides by what a cgroup's row is, and writes each once or again.
+fn written_again(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     let id = CgroupId(fs::metadata(&world.two)?.ino());
+    let held = world.members.member(id)?;
+    checks.equal(
+        "a membership is read by its cgroup",
+        &held.map(|row| row.zone),
+        &Some(TWO),
+    );
     let row = MemberRow {
         zone: ONE,
         root: id,
         origin: Origin::Kernel,
     };
-    let total = filter_total(&world.kernel)?;
-    let written = world.members.put_member_if_absent(id, row)?;
-    checks.that(
-        "a membership that is there is not overwritten",
-        !written,
-        "it was written",
-    );
     let fresh = CgroupId(u64::MAX - 5);
-    checks.that(
-        "one that is not there is written",
-        world.members.put_member_if_absent(fresh, row)?,
-        "it was not",
+    checks.equal(
+        "a cgroup without one has none",
+        &world.members.member(fresh)?,
+        &None,
     );
-    world.members.write(&MapWrite::DropMember(fresh))?;
-    world.members.write(&MapWrite::DropMember(fresh))?;
+    let total = filter_total(&world.kernel)?;
+    for _ in 0..2 {
+        world.members.write(&MapWrite::PutMember(fresh, row))?;
+    }
+    checks.equal(
+        "one written twice is there",
+        &world.members.member(fresh)?,
+        &Some(row),
+    );
+    for _ in 0..2 {
+        world.members.write(&MapWrite::DropMember(fresh))?;
+    }
     checks.equal(
         "the filter is where it was",
         &filter_total(&world.kernel)?,
         &total,
     );
-    let refused = world.zones.put_member_if_absent(fresh, row);
+    let refused = world.zones.member(fresh);
     checks.that(
-        "only the members map takes members",
+        "only the members map has members",
         refused.is_err(),
-        "zones took one",
+        "zones had one",
     );
     Ok(())
 }
@@ -211,7 +220,7 @@ fn race(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
             members.write(&step).map_err(|e| e.to_string())?;
             let id = CgroupId(highest + 1 + (round * 7) % 64);
             members
-                .put_member_if_absent(id, row)
+                .write(&MapWrite::PutMember(id, row))
                 .map_err(|e| e.to_string())?;
         }
         for id in 0..4096 {
