@@ -2,7 +2,7 @@
 //! suites in a guest use the same.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -138,7 +138,12 @@ impl Setup {
         let log = self.dir.join("daemon.log");
         let out = OpenOptions::new().create(true).append(true).open(&log)?;
         let logged = out.metadata()?.len();
-        let mut words = self.wrapper.iter().chain([self.program.as_os_str().to_owned()].iter());
+        let program = self.program.as_os_str();
+        let mut words = self
+            .wrapper
+            .iter()
+            .map(OsString::as_os_str)
+            .chain([program]);
         let mut command = Command::new(words.next().ok_or("no program")?);
         command
             .args(words)
@@ -159,7 +164,12 @@ impl Setup {
             .spawn()
             .map_err(|error| format!("starting {command:?}: {error}"))?;
         let setup = self.clone();
-        Ok(Daemon { setup, child, log, logged })
+        Ok(Daemon {
+            setup,
+            child,
+            log,
+            logged,
+        })
     }
 
     /// Asks the daemon through `syva-cli`, in JSON.
@@ -286,7 +296,9 @@ impl Daemon {
     /// What it has logged.
     pub fn log(&self) -> String {
         let text = fs::read(&self.log).unwrap_or_default();
-        let own = usize::try_from(self.logged).ok().and_then(|from| text.get(from..));
+        let own = usize::try_from(self.logged)
+            .ok()
+            .and_then(|from| text.get(from..));
         String::from_utf8_lossy(own.unwrap_or_default()).into_owned()
     }
 }
@@ -353,6 +365,5 @@ pub fn put(path: &Path, text: &str) -> Result<(), Failure> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir)?;
     }
-    File::create(path)?;
     Ok(fs::write(path, text)?)
 }
