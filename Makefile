@@ -76,10 +76,9 @@ gate: vm-build
 
 demo: vm-build
 ifdef HOST
-	$(BIN)/syva-guest able
-	$(BIN)/syva-guest run demo
+	$(BIN)/syva-guest demo
 else
-	$(BIN)/vmtest run --kernel 6.1 --suite demo
+	$(BIN)/vmtest demo --kernel 6.1
 endif
 
 test:

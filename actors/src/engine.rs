@@ -1,12 +1,12 @@
 //! The engine: everything that runs, behind one handle for whoever serves it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ractor::{Actor, ActorRef, SpawnErr};
-use syva_journal::{Journal, JournalError, JournalReader};
+use syva_journal::{Journal, JournalError, JournalReader, Recovery};
 use syva_model::entry::Peer;
 use syva_model::image::Mode;
 use syva_model::kernel::{Capacity, Counters, KernelError};
@@ -87,7 +87,7 @@ impl Engine {
         let (journal, recovery) = opened
             .await
             .map_err(|error| StartError::Actor(error.to_string()))??;
-        tracing::info!(?recovery, dir = %config.journal_dir.display(), "journal open");
+        report(&recovery, &config.journal_dir);
         let reader = journal.reader();
         let plant = Plant::new(Materials {
             kernel,
@@ -210,6 +210,24 @@ impl Engine {
         self.supervisor.stop(None);
         // A supervisor that panicked has stopped all the same.
         let _ = self.running.await;
+    }
+}
+
+fn report(recovery: &Recovery, dir: &Path) {
+    let (dir, entries) = (dir.display(), recovery.head.seq);
+    tracing::info!(%dir, entries, "journal open");
+    if recovery.tail.kept > 0 {
+        tracing::warn!(
+            kept = recovery.tail.kept,
+            "the last entries were never acknowledged"
+        );
+    }
+    if let Some(cut) = &recovery.tail.cut {
+        let because = &cut.because;
+        tracing::warn!(from = cut.from, records = cut.records, %because, "a torn tail was cut");
+    }
+    if recovery.anchor_damaged {
+        tracing::warn!("a slot of the head anchor was damaged and has been written anew");
     }
 }
 

@@ -79,6 +79,50 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "docs",
+        claims: "the commands of the README do what it says",
+        gate: &["6.1"],
+        pack: &["syva-core", "syva-cli"],
+        run: guest::docs::run,
+        ..SUITE
+    },
+    Suite {
+        name: "enforce",
+        claims: "zones are kept apart: files, signals, sockets, nested cgroups, renames",
+        limit: 300,
+        budget: 60,
+        boot: Boot {
+            modules: &["overlay"],
+            ..Boot::DEFAULT
+        },
+        run: guest::enforce::run,
+        ..SUITE
+    },
+    Suite {
+        name: "count",
+        claims: "the hooks cost an unzoned caller almost nothing, counted in instructions",
+        gate: &["6.12"],
+        limit: 300,
+        budget: 60,
+        boot: Boot::COUNT,
+        run: guest::count::run,
+        ..SUITE
+    },
+    Suite {
+        name: "preempt",
+        claims: "on a fully preemptible kernel no hook is skipped, and denials are counted exactly",
+        gate: &["6.12"],
+        limit: 300,
+        budget: 60,
+        boot: Boot {
+            processors: 1,
+            kernel_args: &["preempt=full"],
+            ..Boot::DEFAULT
+        },
+        run: guest::preempt::run,
+        ..SUITE
+    },
+    Suite {
         name: "option-hybrid",
         claims: "a guest can have control groups of both versions",
         boot: Boot {
@@ -128,17 +172,6 @@ pub const ALL: &[Suite] = &[
         boot: Boot::COUNT,
         run: guest::options::count,
         ..SUITE
-    },
-    Suite {
-        name: "enforce",
-        claims: "zones are kept apart: files, signals, sockets, nested cgroups, renames",
-        kernels: EVERY,
-        gate: USUAL,
-        limit: 300,
-        budget: 60,
-        boot: Boot::DEFAULT,
-        pack: &[],
-        run: guest::enforce::run,
     },
 ];
 

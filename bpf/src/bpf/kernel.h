@@ -25,6 +25,10 @@ struct hlist_head {
 	struct hlist_node *first;
 };
 
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev;
+};
+
 struct qstr {
 	const unsigned char *name;
 };
@@ -45,6 +49,7 @@ struct inode {
 };
 
 struct dentry {
+	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
@@ -67,6 +72,16 @@ struct file {
 	struct path f_path;
 	struct inode *f_inode;
 	void *private_data;
+};
+
+/* Since 5.12 mounts map ids, and functions like vfs_link() take the mapping as an argument. */
+struct vfsmount___userns {
+	void *mnt_userns;
+};
+
+/* Since 6.2. */
+struct vfsmount___idmap {
+	void *mnt_idmap;
 };
 
 struct renamedata {

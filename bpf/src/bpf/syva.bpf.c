@@ -11,7 +11,7 @@
 #include "hook_socket.h"
 #include "hook_task.h"
 #include "cgroup.h"
-#include "rename.h"
+#include "move.h"
 #include "probe.h"
 
 /* The kernel runs LSM programs under a GPL-compatible licence only. */

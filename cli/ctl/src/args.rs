@@ -98,6 +98,18 @@ mod tests {
     }
 
     #[test]
+    fn every_example_of_the_docs_parses() {
+        let docs = include_str!("../../../docs/cli.md");
+        let rows = docs.lines().filter(|line| line.starts_with("| `"));
+        let examples: Vec<&str> = rows.filter_map(|row| row.split('`').nth(3)).collect();
+        assert!(examples.len() >= 15, "{examples:?}");
+        for example in examples {
+            let words = example.strip_prefix("syva-cli ").expect(example);
+            assert!(parse(words).is_ok(), "{example}");
+        }
+    }
+
+    #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
     }

@@ -134,6 +134,8 @@ pub fn perform(cgroup: &Path, action: &str, args: &[PathBuf]) -> i32 {
             wait();
             Ok(())
         }
+        ("storm", [path]) => super::preempt::storm(path),
+        ("opens", [path]) => super::count::opens(path),
         ("exec", [path, rest @ ..]) => Command::new(path).args(rest).status().map(drop),
         _ => return NOT_AN_ACTION,
     };

@@ -2,13 +2,17 @@
 
 pub mod actor;
 pub mod checks;
+pub mod count;
 pub mod demo;
 pub mod deny_open;
+pub mod docs;
+pub mod empty_open;
 pub mod enforce;
 pub mod harness;
 pub mod host;
 pub mod load;
 pub mod options;
+pub mod preempt;
 
 use std::env;
 use std::path::PathBuf;
