@@ -107,7 +107,7 @@ impl Setup {
             if let Some(status) = daemon.child.try_wait()? {
                 return Err(format!("syva-core ended with {status}: {}", daemon.log()).into());
             }
-            if self.cli(&["status"])?.exit == 0 {
+            if self.socket.exists() && self.cli(&["status"])?.exit == 0 {
                 return Ok(daemon);
             }
             if Instant::now() > deadline {

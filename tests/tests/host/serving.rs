@@ -18,6 +18,9 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 
 use crate::home::Home;
 
+/// What was asked, and how it went.
+type Outcome = (&'static str, Result<(), Status>);
+
 async fn client(daemon: &Daemon) -> Client {
     connect(daemon.setup().socket(), "e2e")
         .await
@@ -95,7 +98,7 @@ async fn each_way_of_being_wrong_has_its_status_and_changes_nothing() {
             )
         };
     }
-    let table: Vec<(Code, (&str, Result<(), Status>))> = vec![
+    let table: Vec<(Code, Outcome)> = vec![
         (Code::InvalidArgument, outcome!(register_zone(zone("")))),
         (Code::InvalidArgument, outcome!(register_zone(zone("a/b")))),
         (
