@@ -30,7 +30,7 @@ fn main() -> Result<()> {
         .obj(&object)
         .clang_args([
             "-O2".into(),
-            "-mcpu=v2".into(), // 5.10 verifies v3's 32-bit jumps less exactly
+            "-mcpu=v2".into(), // clang 14's default: a newer clang is to make the same object
             // Up to 6.1 the verifier takes a jump back for a loop, but rejects a loop whose last block
             // falls through to its head, which is where clang likes to put it.
             "-mllvm".into(),
