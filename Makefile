@@ -47,9 +47,11 @@ fmt-check: setup
 
 lint: setup
 	$(CARGO) clippy --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
+	$(CARGO) clippy --workspace --features syva-core/failpoints --bin syva-core-failpoints $(CARGO_FLAGS) -- -D warnings
 
-# nextest does not run doctests.
-unit: setup
+# The programs first: the tests on the host run them, and cargo does not build them for another package's
+# tests. nextest does not run doctests.
+unit: vm-build
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) nextest run --workspace $(CARGO_FLAGS); \
 	else \
@@ -62,7 +64,8 @@ unit: setup
 failpoints: setup
 	$(CARGO) build --workspace --features syva-core/failpoints --bin syva-core-failpoints $(CARGO_FLAGS)
 
-# The whole workspace: with -p, features are unified otherwise and dependencies built again.
+# What tests run and guests are packed with. The whole workspace: with -p, features are unified otherwise
+# and dependencies built again.
 vm-build: setup failpoints
 	$(CARGO) build --workspace --bins $(CARGO_FLAGS)
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -18,10 +19,17 @@ const fn patience(cycle: usize) -> usize {
     1 + cycle * 7 % 40
 }
 
-/// Registers zones one after the other until the daemon is lost; returns those that were acknowledged.
+/// Once all clients are connected, registers zones one after the other until the daemon is lost; returns
+/// those that were acknowledged.
 #[tokio::main(flavor = "current_thread")]
-async fn register(socket: &Path, prefix: &str, acknowledged: &AtomicUsize) -> Vec<String> {
+async fn register(
+    socket: &Path,
+    prefix: &str,
+    connected: &Barrier,
+    acknowledged: &AtomicUsize,
+) -> Vec<String> {
     let mut client = connect(socket, "load").await.expect("connected");
+    connected.wait();
     let mut names = Vec::new();
     for number in 0.. {
         let zone_name = format!("{prefix}-{number}");
@@ -62,13 +70,13 @@ fn no_acknowledged_command_is_missing_after_a_kill_under_load() {
         daemon.digest().expect("the journal's replay is the state");
         expected = held;
 
-        let count = AtomicUsize::new(0);
+        let (connected, count) = (Barrier::new(CLIENTS), AtomicUsize::new(0));
         let acknowledged = thread::scope(|scope| {
             let clients: Vec<_> = (0..CLIENTS)
                 .map(|client| {
-                    let (setup, count) = (&setup, &count);
+                    let (setup, connected, count) = (&setup, &connected, &count);
                     let prefix = format!("z{cycle}-{client}");
-                    scope.spawn(move || register(setup.socket(), &prefix, count))
+                    scope.spawn(move || register(setup.socket(), &prefix, connected, count))
                 })
                 .collect();
             let enough = || Ok(count.load(Ordering::Relaxed) >= patience(cycle));
