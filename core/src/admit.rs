@@ -18,6 +18,19 @@ const HOST_PATHS: &[&str] = &[
     "/", "/usr", "/bin", "/sbin", "/etc", "/proc", "/sys", "/dev", "/run",
 ];
 
+/// Whether a claim of `path` would take the host itself away. Paths come here free of symbolic links,
+/// and on most hosts `/bin`, `/sbin` and `/lib*` are links into `/usr`.
+fn is_the_host_s(path: &str) -> bool {
+    let path = path
+        .strip_prefix("/usr")
+        .filter(|rest| matches!(*rest, "/bin" | "/sbin") || rest.starts_with("/lib"))
+        .unwrap_or(path);
+    let library = path
+        .strip_prefix("/lib")
+        .is_some_and(|rest| !rest.contains('/'));
+    library || HOST_PATHS.contains(&path)
+}
+
 /// What admission knows of the node beside the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -442,10 +455,7 @@ impl Case<'_> {
     fn path_allowed(&self, claim: &ClaimFacts) -> Result<(), Refusal> {
         text("path", &claim.path, 1)?;
         let path = claim.path.as_str();
-        let library = path
-            .strip_prefix("/lib")
-            .is_some_and(|rest| !rest.contains('/'));
-        if library || HOST_PATHS.contains(&path) {
+        if is_the_host_s(path) {
             return invalid(format!(
                 "{path} cannot be claimed: the host itself needs it; claim what lies below it"
             ));

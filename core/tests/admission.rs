@@ -200,7 +200,20 @@ fn texts_are_checked() {
 fn the_host_s_directories_and_the_engine_s_own_cannot_be_claimed() {
     let mut world = two_zones();
     let host = [
-        "/", "/usr", "/bin", "/lib", "/lib64", "/etc", "/proc", "/sys", "/dev", "/run",
+        "/",
+        "/usr",
+        "/bin",
+        "/lib",
+        "/lib64",
+        "/usr/bin",
+        "/usr/sbin",
+        "/usr/lib",
+        "/usr/lib64",
+        "/etc",
+        "/proc",
+        "/sys",
+        "/dev",
+        "/run",
     ];
     for path in host {
         refused(world.run(claim("web", path, 9)), Invalid, "host itself");

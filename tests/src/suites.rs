@@ -36,6 +36,9 @@ pub const EVERY: &[&str] = &["5.10", "6.1", "6.12", "latest"];
 /// The kernels most suites are run on by `make test`.
 pub const USUAL: &[&str] = &["6.1", "6.12"];
 
+/// What suites of the real daemon pack.
+const DAEMON: &[&str] = &["syva-core", "syva-cli"];
+
 /// What an entry need not say: every kernel, the usual gate, two minutes at most.
 pub const SUITE: Suite = Suite {
     name: "",
@@ -96,6 +99,72 @@ pub const ALL: &[Suite] = &[
             ..Boot::DEFAULT
         },
         run: guest::enforce::run,
+        ..SUITE
+    },
+    Suite {
+        name: "daemon",
+        claims: "a daemon keeps zones apart over restarts, drift, a new boot and cgroups that come and go",
+        limit: 400,
+        budget: 120,
+        boot: Boot {
+            modules: &["virtio_pci", "virtio_blk", "ext4", "overlay"],
+            disk: 16,
+            ..Boot::DEFAULT
+        },
+        pack: DAEMON,
+        run: guest::life::run,
+        ..SUITE
+    },
+    Suite {
+        name: "crash",
+        claims: "a daemon that dies between journal and maps ends in maps that enforce the journal",
+        limit: 400,
+        budget: 120,
+        pack: &["syva-core", "syva-core-failpoints", "syva-cli"],
+        run: guest::crash::run,
+        ..SUITE
+    },
+    Suite {
+        name: "bad-host",
+        claims: "what a host lacks is said by name, and the daemon does not start",
+        pack: DAEMON,
+        run: guest::bad_host::run,
+        ..SUITE
+    },
+    Suite {
+        name: "bad-host-lsm",
+        claims: "without bpf among the security modules the daemon says so",
+        boot: Boot {
+            lsm: "lockdown,capability",
+            ..Boot::DEFAULT
+        },
+        gate: &["6.1"],
+        pack: DAEMON,
+        run: guest::bad_host::without_bpf,
+        ..SUITE
+    },
+    Suite {
+        name: "bad-host-hybrid",
+        claims: "with control groups of both versions the daemon says so",
+        boot: Boot {
+            cgroups: Cgroups::Hybrid,
+            ..Boot::DEFAULT
+        },
+        gate: &["6.1"],
+        pack: DAEMON,
+        run: guest::bad_host::hybrid,
+        ..SUITE
+    },
+    Suite {
+        name: "bad-host-cgroups",
+        claims: "without control groups the daemon says so",
+        boot: Boot {
+            cgroups: Cgroups::None,
+            ..Boot::DEFAULT
+        },
+        gate: &["6.1"],
+        pack: DAEMON,
+        run: guest::bad_host::without_cgroups,
         ..SUITE
     },
     Suite {

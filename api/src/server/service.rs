@@ -10,8 +10,9 @@ use syva_model::command::Pod;
 use syva_model::image::{CgroupId, Pair, Scope, ZoneId};
 use syva_model::name::Party;
 use syva_model::state::{Claim, State};
+use tokio::sync::watch::Receiver;
 use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tonic::{Request, Response, Status};
 
 use super::status::Known;
@@ -27,14 +28,17 @@ type Stream<T> = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Sta
 pub struct Service {
     engine: Arc<Engine>,
     since: Instant,
+    /// Turns true when serving is to end.
+    stopped: Receiver<bool>,
 }
 
 impl Service {
-    /// A service that counts its uptime from now.
-    pub fn new(engine: Arc<Engine>) -> Service {
+    /// A service that counts its uptime from now, and ends its endless streams with `stopped`.
+    pub fn new(engine: Arc<Engine>, stopped: Receiver<bool>) -> Service {
         Service {
             engine,
             since: Instant::now(),
+            stopped,
         }
     }
 
@@ -300,9 +304,12 @@ impl SyvaCore for Service {
     ) -> Reply<Stream<v1::DenyEvent>> {
         let events = self.engine.subscribe(request.into_inner().follow).await;
         let events = ReceiverStream::new(events.map_err(refuse::gone)?);
-        Ok(Response::new(Box::pin(
-            events.map(|delivery| Ok(watch::event(&delivery))),
-        )))
+        let events = events.map(|delivery| Some(Ok(watch::event(&delivery))));
+        // None ends the stream: there are no more events, or serving is to end.
+        let stopped = WatchStream::new(self.stopped.clone()).filter(|stopped| *stopped);
+        let ended = events.chain(tokio_stream::once(None));
+        let ended = ended.merge(stopped.map(|_| None));
+        Ok(Response::new(Box::pin(ended.map_while(|event| event))))
     }
 
     type ReadJournalStream = Stream<v1::JournalEntry>;
