@@ -2,6 +2,7 @@
 
 mod convert;
 mod journal;
+mod listing;
 mod refuse;
 mod service;
 pub mod socket;
