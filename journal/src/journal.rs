@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::anchor::{Anchor, Reading};
 use crate::error::JournalError;
-use crate::medium::{Directory, Medium, Opened};
+use crate::medium::{Directory, Medium};
 use crate::reader::{JournalReader, Shared};
 use crate::record::{Head, RawRecord, inspect};
 use crate::recovery::{self, Cut, Loss, Recovery, Tail, Verdict};
@@ -67,9 +67,13 @@ impl Journal {
         medium: Box<dyn Medium>,
     ) -> Result<(Journal, Loss), JournalError> {
         let mut journal = Journal::closed(medium);
+        // Without an anchor nothing says that the store is ours to move.
+        let ours = journal.medium.open_anchor()?.is_some();
         let loss = match journal.salvage(None) {
-            Err(JournalError::StoreUnreadable { .. }) => {
+            Err(JournalError::StoreUnreadable { .. }) if ours => {
+                let readable = journal.readable();
                 let aside = journal.medium.set_aside()?;
+                journal.refill(&readable)?;
                 journal.salvage(Some(aside))?
             }
             other => other?,
@@ -201,17 +205,22 @@ impl Journal {
         &mut self,
         judge: fn(&Path, recovery::Walk, Reading) -> Result<Verdict, JournalError>,
     ) -> Result<Recovery, JournalError> {
-        let opened = self.medium.open()?;
-        let dir = self.medium.dir();
-        let Some(mut anchor) = opened.anchor else {
-            return Err(JournalError::Foreign {
-                dir: dir.to_owned(),
-                found: "a store".to_owned(),
-            });
+        let created = self.medium.is_empty()?;
+        // The anchor is there before the store: a store without one is never touched.
+        let mut anchor = match self.medium.open_anchor()? {
+            Some(anchor) => anchor,
+            None if created => self.medium.create_anchor()?,
+            None => {
+                return Err(JournalError::Foreign {
+                    dir: self.medium.dir().to_owned(),
+                    found: "a store".to_owned(),
+                });
+            }
         };
         let reading = anchor.read()?;
+        let store = self.medium.open_store()?;
+        let dir = self.medium.dir();
         let unreadable = |source| self.shared.unreadable(source);
-        let store = opened.store;
         let walk = recovery::walk(store.as_ref(), reading.head).map_err(unreadable)?;
         let verdict = judge(dir, walk, reading)?;
         let cut = recovery::cut(store.as_ref(), &verdict).map_err(unreadable)?;
@@ -221,7 +230,7 @@ impl Journal {
             anchor.write(verdict.head).map_err(unreadable)?;
         }
         let recovery = Recovery {
-            created: opened.created,
+            created,
             head: verdict.head,
             anchored,
             tail: Tail {
@@ -235,19 +244,18 @@ impl Journal {
     }
 
     fn salvage(&mut self, set_aside: Option<std::path::PathBuf>) -> Result<Loss, JournalError> {
-        let Opened { store, anchor, .. } = self.medium.open()?;
-        let dir = self.medium.dir();
-        let anchor_is_there = anchor.is_some();
+        let anchor = self.medium.open_anchor()?;
+        let store = self.medium.open_store()?;
         let unreadable = |source| self.shared.unreadable(source);
         let walk = recovery::walk(store.as_ref(), None).map_err(unreadable)?;
-        let verdict = recovery::judge_leniently(dir, walk, anchor_is_there)?;
+        let verdict = recovery::judge_leniently(self.medium.dir(), walk, anchor.is_some())?;
         let cut: Option<Cut> = recovery::cut(store.as_ref(), &verdict).map_err(unreadable)?;
         store.make_durable().map_err(unreadable)?;
-        let mut anchor = match anchor {
-            Some(anchor) => anchor,
-            None => self.medium.create_anchor()?,
+        let (mut anchor, was_there) = match anchor {
+            Some(anchor) => (anchor, true),
+            None => (self.medium.create_anchor()?, false),
         };
-        let anchored = anchor.read()?.head.filter(|_| anchor_is_there);
+        let anchored = anchor.read()?.head.filter(|_| was_there);
         self.install(store, anchor, verdict.head);
         Ok(Loss {
             anchored,
@@ -255,6 +263,24 @@ impl Journal {
             cut,
             set_aside,
         })
+    }
+
+    /// What can be read of a store that cannot be read to its end.
+    fn readable(&mut self) -> Vec<RawRecord> {
+        self.medium
+            .open_store()
+            .map(|store| recovery::readable(store.as_ref()))
+            .unwrap_or_default()
+    }
+
+    /// Puts records into a new store.
+    fn refill(&mut self, records: &[RawRecord]) -> Result<(), JournalError> {
+        let store = self.medium.open_store()?;
+        records
+            .chunks(recovery::STEP)
+            .try_for_each(|records| store.append(records))
+            .and_then(|()| store.make_durable())
+            .map_err(|source| self.shared.unreadable(source))
     }
 
     fn install(&mut self, store: Box<dyn Store>, anchor: Box<dyn Anchor>, head: Head) {
@@ -271,3 +297,6 @@ impl Drop for Journal {
         drop(self.shared.store_mut().take());
     }
 }
+
+#[cfg(test)]
+mod tests;

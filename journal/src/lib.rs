@@ -11,7 +11,8 @@
 //! | zeroed regions open as a shorter store, without an error | the head anchor says how long it must be | [`anchor`] |
 //! | its own checksums and recovery are all that finds damage | every record carries its hash and its predecessor's | [`record`] |
 //! | concurrent asynchronous flushes deadlock | one writer, `&mut`, and blocking flushes only | [`Journal`] |
-//! | errors of the background thread are only logged | they reach the next flush, and poison the journal | [`Journal`] |
+//! | its background thread writes at any time and only logs what fails | it is not started | `store::sled` |
+//! | opening repairs by zeroing what it cannot read | nothing helps but a copy: see the first decision in `docs/decisions` | |
 //!
 //! [`Journal`] is the writer, [`JournalReader`] what everybody else holds. Both block: they belong on
 //! a thread that may.

@@ -11,25 +11,20 @@ use crate::lock::DirLock;
 use crate::store::sled::{LOG, SledStore};
 use crate::store::{Store, StoreError};
 
-/// A store and its anchor, opened and not checked.
-pub(crate) struct Opened {
-    pub(crate) store: Box<dyn Store>,
-    /// None where nothing says that the store is a journal.
-    pub(crate) anchor: Option<Box<dyn Anchor>>,
-    /// Whether there was nothing before.
-    pub(crate) created: bool,
-}
-
 /// Where a journal lives.
 pub(crate) trait Medium: Send {
     /// The directory, as errors name it.
     fn dir(&self) -> &Path;
-    /// Opens the store and the anchor, or makes them. The store of an earlier call is closed.
-    fn open(&mut self) -> Result<Opened, JournalError>;
-    /// Makes the next [`Medium::open`] read the disk and not the page cache.
-    fn forget_cached(&mut self) -> Result<(), JournalError>;
-    /// Makes the anchor of a journal that lost it.
+    /// Whether there is no store yet.
+    fn is_empty(&self) -> Result<bool, JournalError>;
+    /// Opens the anchor; None if there is none, and nothing says that the store is a journal.
+    fn open_anchor(&mut self) -> Result<Option<Box<dyn Anchor>>, JournalError>;
+    /// Makes the anchor of an empty journal.
     fn create_anchor(&mut self) -> Result<Box<dyn Anchor>, JournalError>;
+    /// Opens the store, or makes it, unchecked. An earlier one must be closed.
+    fn open_store(&mut self) -> Result<Box<dyn Store>, JournalError>;
+    /// Makes the next [`Medium::open_store`] read the disk and not the page cache.
+    fn forget_cached(&mut self) -> Result<(), JournalError>;
     /// Moves the store out of the way and says where to; the anchor stays.
     fn set_aside(&mut self) -> Result<PathBuf, JournalError>;
 }
@@ -95,29 +90,27 @@ impl Medium for Directory {
         &self.dir
     }
 
-    fn open(&mut self) -> Result<Opened, JournalError> {
-        let created = self.files()?.is_empty();
-        // The anchor is made first: a store without one is never ours.
-        let anchor = match AnchorFile::open(&self.dir)? {
-            Some(anchor) => Some(anchor),
-            None if created => Some(AnchorFile::create(&self.dir)?),
-            None => None,
-        };
-        let store = SledStore::open(&self.dir).map_err(|source| self.unreadable(source))?;
-        self.sync()?;
-        Ok(Opened {
-            store: Box::new(store),
-            anchor: anchor.map(|anchor| Box::new(anchor) as Box<dyn Anchor>),
-            created,
-        })
+    fn is_empty(&self) -> Result<bool, JournalError> {
+        Ok(self.files()?.is_empty())
     }
 
-    fn forget_cached(&mut self) -> Result<(), JournalError> {
-        SledStore::forget_cached(&self.dir).map_err(|source| self.unreadable(source))
+    fn open_anchor(&mut self) -> Result<Option<Box<dyn Anchor>>, JournalError> {
+        let anchor = AnchorFile::open(&self.dir)?;
+        Ok(anchor.map(|anchor| Box::new(anchor) as Box<dyn Anchor>))
     }
 
     fn create_anchor(&mut self) -> Result<Box<dyn Anchor>, JournalError> {
         Ok(Box::new(AnchorFile::create(&self.dir)?))
+    }
+
+    fn open_store(&mut self) -> Result<Box<dyn Store>, JournalError> {
+        let store = SledStore::open(&self.dir).map_err(|source| self.unreadable(source))?;
+        self.sync()?;
+        Ok(Box::new(store))
+    }
+
+    fn forget_cached(&mut self) -> Result<(), JournalError> {
+        SledStore::forget_cached(&self.dir).map_err(|source| self.unreadable(source))
     }
 
     fn set_aside(&mut self) -> Result<PathBuf, JournalError> {

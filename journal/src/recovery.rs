@@ -13,7 +13,7 @@
 //! | a record that is intact and not understood follows | refuse: `BadEntry` | refuse | refuse |
 //! | both slots damaged | refuse: `AnchorDamaged` | refuse | take what is there |
 //! | one slot damaged | as above, with the other; report | same | same |
-//! | the store cannot be read | refuse: `StoreUnreadable` | refuse | set it aside, begin anew |
+//! | the store cannot be opened, or not read to its end | refuse: `StoreUnreadable` | refuse | set it aside, keep what can be read |
 //! | no anchor, a store | refuse: `Foreign` | refuse | only if its first entry is one |
 //!
 //! Opening keeps what lies beyond the anchor because nobody was told that it failed: the daemon died
@@ -23,11 +23,12 @@
 //! anchor where it is: the first append moves it, so that the loss stays refused until the entry
 //! about it is durable.
 
+use std::path::{Path, PathBuf};
+
 use crate::anchor::Reading;
 use crate::error::JournalError;
-use crate::record::{Fault, Head, check};
+use crate::record::{Fault, Head, RawRecord, check, inspect};
 use crate::store::{Store, StoreError};
-use std::path::{Path, PathBuf};
 
 /// How many records a walk holds at once.
 pub(crate) const STEP: usize = 256;
@@ -77,7 +78,7 @@ pub struct Loss {
     pub head: Head,
     /// Records that were there, behind a damaged one, and were removed.
     pub cut: Option<Cut>,
-    /// Where the store was moved, if nothing of it could be read.
+    /// Where the store was moved, if it could not be read to its end; what could be was copied.
     pub set_aside: Option<PathBuf>,
 }
 
@@ -131,6 +132,25 @@ pub(crate) fn walk(store: &dyn Store, anchored: Option<Head>) -> Result<Walk, St
         }
         from = walk.head.seq + 1;
     }
+}
+
+/// The good entries from the first on, up to the first that cannot be read or is none.
+pub(crate) fn readable(store: &dyn Store) -> Vec<RawRecord> {
+    let (mut head, mut records) = (Head::EMPTY, Vec::new());
+    // One by one: a step fails as a whole.
+    while let Ok(mut next) = store.read(head.seq + 1, 1) {
+        match next.pop() {
+            Some(raw) if inspect(head, &raw).is_ok() => {
+                head = Head {
+                    seq: raw.key,
+                    hash: raw.hash,
+                };
+                records.push(raw);
+            }
+            _ => break,
+        }
+    }
+    records
 }
 
 /// The verdict on a walk.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::anchor::{Anchor, Reading};
 use crate::error::JournalError;
 use crate::journal::Journal;
-use crate::medium::{Medium, Opened};
+use crate::medium::Medium;
 use crate::record::{Head, RawRecord};
 use crate::recovery::{Loss, Recovery};
 use crate::store::{Store, StoreError};
@@ -222,24 +222,27 @@ impl Medium for Memory {
         Path::new("(memory)")
     }
 
-    fn open(&mut self) -> Result<Opened, JournalError> {
-        let mut disk = self.disk();
-        disk.volatile = disk.durable.clone();
-        let created = disk.durable.is_empty() && disk.anchor.is_none();
-        drop(disk);
-        Ok(Opened {
-            store: Box::new(self.clone()),
-            anchor: Some(Box::new(self.clone())),
-            created,
-        })
+    fn is_empty(&self) -> Result<bool, JournalError> {
+        let disk = self.disk();
+        Ok(disk.durable.is_empty() && disk.anchor.is_none())
     }
 
-    fn forget_cached(&mut self) -> Result<(), JournalError> {
-        Ok(())
+    fn open_anchor(&mut self) -> Result<Option<Box<dyn Anchor>>, JournalError> {
+        Ok(Some(Box::new(self.clone())))
     }
 
     fn create_anchor(&mut self) -> Result<Box<dyn Anchor>, JournalError> {
         Ok(Box::new(self.clone()))
+    }
+
+    fn open_store(&mut self) -> Result<Box<dyn Store>, JournalError> {
+        let mut disk = self.disk();
+        disk.volatile = disk.durable.clone();
+        Ok(Box::new(self.clone()))
+    }
+
+    fn forget_cached(&mut self) -> Result<(), JournalError> {
+        Ok(())
     }
 
     fn set_aside(&mut self) -> Result<PathBuf, JournalError> {

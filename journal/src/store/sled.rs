@@ -25,10 +25,6 @@ const BETWEEN_SYNCS: usize = 256 * 1024;
 /// Sled's page cache in bytes. The journal is read from front to back: more would not help.
 const CACHE: u64 = 32 * 1024 * 1024;
 
-/// How often sled's own thread looks for segments to clean, in milliseconds. Durability does not
-/// rest on it.
-const CLEAN_EVERY_MS: u64 = 500;
-
 /// Sled's log, below the journal's directory.
 pub(crate) const LOG: &str = "db";
 
@@ -36,8 +32,8 @@ pub(crate) const LOG: &str = "db";
 pub struct SledStore {
     // Nothing but `drop` takes it out.
     db: Option<Db>,
-    // Our own descriptor: the kernel reports a write-back error once to each, so that sled's thread
-    // cannot take ours away.
+    // Our own descriptor: the kernel reports a write-back error once to each, so that no sync of
+    // sled's can take ours away.
     log: File,
     path: PathBuf,
 }
@@ -50,10 +46,12 @@ impl SledStore {
     /// could not read, with or without an error: what is there must be checked.
     pub fn open(dir: &Path) -> Result<SledStore, StoreError> {
         const DOING: &str = "opening the store";
+        // No thread of sled's own: it would write behind the one writer's back, and what it cleans
+        // up a journal does not leave behind (the file is as large without it).
         let config = Config::new()
             .path(dir)
             .cache_capacity(CACHE)
-            .flush_every_ms(Some(CLEAN_EVERY_MS));
+            .flush_every_ms(None);
         let db = guarded(DOING, || config.open())?;
         let path = dir.join(LOG);
         let log = File::open(&path).map_err(|source| io(DOING, &path, source))?;
@@ -247,5 +245,47 @@ fn record((key, value): (u64, Vec<u8>)) -> RawRecord {
             hash: Hash::ZERO,
             payload: value,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Head;
+
+    /// A store whose log is synced through something that cannot be (fdatasync on a pipe: EINVAL).
+    fn store_that_cannot_sync(dir: &Path) -> SledStore {
+        let mut store = SledStore::open(dir).expect("opens");
+        let (reader, _) = std::io::pipe().expect("a pipe");
+        store.log = File::from(std::os::fd::OwnedFd::from(reader));
+        store
+    }
+
+    fn is_in_the_file(dir: &Path, text: &[u8]) -> bool {
+        let file = fs::read(dir.join(LOG)).expect("reads");
+        file.windows(text.len()).any(|window| window == text)
+    }
+
+    #[test]
+    fn durable_means_flushed_by_sled_and_then_synced_by_us() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = store_that_cannot_sync(dir.path());
+        let text = b"a payload to look for";
+        let record = RawRecord::new(Head::EMPTY, text.to_vec());
+        store.append(&[record]).expect("appends");
+        assert!(!is_in_the_file(dir.path(), text), "sled buffers");
+        let error = store.make_durable().expect_err("the sync is ours");
+        assert!(matches!(error, StoreError::Io { .. }), "{error}");
+        assert!(is_in_the_file(dir.path(), text), "the flush came first");
+    }
+
+    #[test]
+    fn no_more_than_half_a_segment_goes_to_sled_between_two_syncs() {
+        for (len, synced) in [(BETWEEN_SYNCS - PIECE, false), (BETWEEN_SYNCS, true)] {
+            let dir = tempfile::tempdir().expect("a directory");
+            let store = store_that_cannot_sync(dir.path());
+            let record = RawRecord::new(Head::EMPTY, vec![7; len]);
+            assert_eq!(store.append(&[record]).is_err(), synced, "{len} bytes");
+        }
     }
 }
