@@ -10,19 +10,21 @@ use syva_journal::{Journal, JournalError, JournalReader, Recovery};
 use syva_model::entry::Peer;
 use syva_model::image::Mode;
 use syva_model::kernel::{Capacity, Counters, KernelError};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::address::{Gone, answer};
 use crate::cgroups::CgroupTree;
 use crate::fanout::{Delivery, FanoutMsg};
-use crate::health::Health;
+use crate::health::{Health, HealthMsg};
 use crate::ledger::{Facts, LedgerError};
 use crate::loader::{BoxedKernel, LoaderMsg};
 use crate::outcome::{CommandError, Done};
+use crate::plant::{Materials, Plant};
 use crate::reconciler::{ReconcilerMsg, Report};
 use crate::request::Request;
-use crate::supervisor::{Materials, Plant, Supervisor, SupervisorMsg};
+use crate::supervisor::{Supervisor, SupervisorMsg};
 use crate::writer::{Glance, WriterMsg};
 
 /// How many commands may be in hand; more are refused with a word to try again.
@@ -72,12 +74,14 @@ pub struct Engine {
     reader: JournalReader,
     in_hand: Arc<Semaphore>,
     supervisor: ActorRef<SupervisorMsg>,
-    running: JoinHandle<()>,
+    running: Option<JoinHandle<()>>,
 }
 
 impl Engine {
     /// Opens the journal, loads the kernel side, folds, reconciles. The maps hold what the journal
     /// says when this returns, or health says why not.
+    ///
+    /// It blocks in places, so it needs tokio's multi-threaded runtime.
     ///
     /// # Errors
     /// [`StartError`]: nothing is running then, and nothing was changed but what it says.
@@ -88,6 +92,29 @@ impl Engine {
             .await
             .map_err(|error| StartError::Actor(error.to_string()))??;
         report(&recovery, &config.journal_dir);
+        let engine = Engine::start_on(journal, config, kernel).await?;
+        if recovery.anchor_damaged {
+            // If no crash tore it, the last entry acknowledged may be missing without a trace.
+            let words = "a slot of the journal's head anchor was damaged; it has been written anew";
+            let raise = HealthMsg::Raise("journal_anchor_damaged".into(), words.into());
+            let _ = engine.plant.health.cast(raise);
+        }
+        Ok(engine)
+    }
+
+    /// As [`Engine::start`], on a journal that is open already.
+    ///
+    /// # Errors
+    /// As [`Engine::start`].
+    pub async fn start_on(
+        journal: Journal,
+        config: Config,
+        kernel: BoxedKernel,
+    ) -> Result<Engine, StartError> {
+        if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
+            let said = "the engine blocks in places: run it on tokio's multi-threaded runtime";
+            return Err(StartError::Actor(said.into()));
+        }
         let reader = journal.reader();
         let plant = Plant::new(Materials {
             kernel,
@@ -106,8 +133,14 @@ impl Engine {
             reader,
             in_hand,
             supervisor,
-            running,
+            running: Some(running),
         })
+    }
+
+    /// Makes an actor fail, once.
+    #[cfg(feature = "testing")]
+    pub fn fail(&self, role: crate::role::Role, how: crate::rig::Failure) {
+        self.plant.rig.set(role, how);
     }
 
     /// Looks up what a request names, and has it journaled and enforced.
@@ -197,7 +230,7 @@ impl Engine {
 
     /// Events dropped in user space since the start.
     pub fn events_dropped(&self) -> u64 {
-        self.plant.dropped.load(Ordering::Relaxed)
+        self.plant.losses.total()
     }
 
     /// Differences repaired since the start.
@@ -205,11 +238,21 @@ impl Engine {
         self.plant.drift.load(Ordering::Relaxed)
     }
 
-    /// Stops every actor. Programs and maps go with the kernel object, as long as nothing is pinned.
-    pub async fn stop(self) {
+    /// Stops every actor and waits until the last has ended; the journal's lock is free then.
+    /// Programs and maps go with the kernel object, as long as nothing is pinned.
+    pub async fn stop(mut self) {
         self.supervisor.stop(None);
-        // A supervisor that panicked has stopped all the same.
-        let _ = self.running.await;
+        if let Some(running) = self.running.take() {
+            // A supervisor that panicked has stopped all the same.
+            let _ = running.await;
+        }
+    }
+}
+
+impl Drop for Engine {
+    /// Without it the actors would go on, and nobody could reach them.
+    fn drop(&mut self) {
+        self.supervisor.stop(None);
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::address::answer;
 use crate::atlas::Atlas;
+use crate::park::{Lent, Park};
 
 /// How many past events a new subscriber can have.
 const RECENT: usize = 1024;
@@ -42,20 +43,83 @@ pub struct Delivery {
     pub lost_before: u64,
 }
 
+/// Events lost in user space. Clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Losses(Arc<Lost>);
+
+#[derive(Debug, Default)]
+struct Lost {
+    total: AtomicU64,
+    /// Those lost with a batch that nobody took, which no subscriber has been told of.
+    untold: AtomicU64,
+}
+
+impl Losses {
+    /// How many, since the start. An event that two subscribers lost counts twice.
+    pub fn total(&self) -> u64 {
+        self.0.total.load(Ordering::Relaxed)
+    }
+
+    /// These will reach no subscriber. Whoever counts them sees to it that subscribers are told.
+    pub fn count(&self, lost: u64) {
+        self.0.total.fetch_add(lost, Ordering::Relaxed);
+    }
+
+    /// These were counted, and no subscriber has been told: the next event that reaches them tells.
+    pub fn untold(&self, lost: u64) {
+        self.0.untold.fetch_add(lost, Ordering::Relaxed);
+    }
+}
+
+/// Events on their way from the ring. Those that nobody takes out count as lost.
+pub struct Batch {
+    events: std::vec::IntoIter<KernelEvent>,
+    lost_before: u64,
+    losses: Losses,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Batch {
+    /// Events, how many were lost (and counted) just before them, and the permit that bounds how many
+    /// are under way.
+    pub fn new(
+        events: Vec<KernelEvent>,
+        lost_before: u64,
+        losses: Losses,
+        permit: OwnedSemaphorePermit,
+    ) -> Batch {
+        let events = events.into_iter();
+        Batch {
+            events,
+            lost_before,
+            losses,
+            _permit: permit,
+        }
+    }
+}
+
+impl Iterator for Batch {
+    type Item = KernelEvent;
+
+    fn next(&mut self) -> Option<KernelEvent> {
+        self.events.next()
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let left = self.events.len() as u64;
+        self.losses.count(left);
+        self.losses.untold(left + self.lost_before);
+    }
+}
+
 /// What may be asked.
 pub enum FanoutMsg {
     /// Events from the ring.
-    Events(Vec<KernelEvent>, OwnedSemaphorePermit),
+    Events(Batch),
     /// Recent events, and with `true` those to come.
     Subscribe(bool, RpcReplyPort<mpsc::Receiver<Delivery>>),
-}
-
-/// What the actor needs.
-pub struct FanoutArgs {
-    /// Names.
-    pub atlas: Atlas,
-    /// Events dropped in user space.
-    pub dropped: Arc<AtomicU64>,
 }
 
 struct Subscriber {
@@ -63,31 +127,43 @@ struct Subscriber {
     lost: u64,
 }
 
-/// The subscribers, and what a new one gets first.
+/// The subscribers, and what a new one gets first. Parked, so that a restart cuts nobody off.
 pub struct Hub {
-    args: FanoutArgs,
+    atlas: Atlas,
+    losses: Losses,
     recent: VecDeque<Arc<Denial>>,
     subscribers: Vec<Subscriber>,
 }
 
 impl Hub {
     /// A hub without subscribers.
-    pub fn new(args: FanoutArgs) -> Hub {
+    pub fn new(atlas: Atlas, losses: Losses) -> Hub {
         Hub {
-            args,
+            atlas,
+            losses,
             recent: VecDeque::new(),
             subscribers: Vec::new(),
         }
     }
 
+    /// Gives a batch to everyone, event by event, and tells of what was lost before it.
+    pub fn publish_all(&mut self, mut batch: Batch) {
+        let untold = self.losses.0.untold.swap(0, Ordering::Relaxed);
+        let lost = untold + std::mem::take(&mut batch.lost_before);
+        for subscriber in &mut self.subscribers {
+            subscriber.lost += lost;
+        }
+        batch.for_each(|event| self.publish(event));
+    }
+
     /// Gives an event to everyone.
     pub fn publish(&mut self, kernel: KernelEvent) {
-        let denial = Arc::new(describe(kernel, &self.args.atlas));
+        let denial = Arc::new(describe(kernel, &self.atlas));
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
         self.recent.push_back(Arc::clone(&denial));
-        let dropped = &self.args.dropped;
+        let losses = &self.losses;
         self.subscribers.retain_mut(|subscriber| {
             let lost_before = subscriber.lost;
             match subscriber.sender.try_send(Delivery {
@@ -97,7 +173,7 @@ impl Hub {
                 Ok(()) => subscriber.lost = 0,
                 Err(TrySendError::Full(_)) => {
                     subscriber.lost += 1;
-                    dropped.fetch_add(1, Ordering::Relaxed);
+                    losses.count(1);
                 }
                 Err(TrySendError::Closed(_)) => return false,
             }
@@ -115,6 +191,9 @@ impl Hub {
                 lost_before: 0,
             });
         }
+        // Those that went away while nothing was denied.
+        self.subscribers
+            .retain(|subscriber| !subscriber.sender.is_closed());
         if follow {
             self.subscribers.push(Subscriber { sender, lost: 0 });
         }
@@ -147,28 +226,25 @@ pub struct Fanout;
 
 impl Actor for Fanout {
     type Msg = FanoutMsg;
-    type State = Hub;
-    type Arguments = FanoutArgs;
+    type State = Lent<Hub>;
+    type Arguments = Park<Hub>;
 
     async fn pre_start(
         &self,
         _: ActorRef<FanoutMsg>,
-        args: FanoutArgs,
-    ) -> Result<Hub, ActorProcessingErr> {
-        Ok(Hub::new(args))
+        hub: Park<Hub>,
+    ) -> Result<Lent<Hub>, ActorProcessingErr> {
+        Ok(hub.lend().ok_or("the subscribers are still in use")?)
     }
 
     async fn handle(
         &self,
         _: ActorRef<FanoutMsg>,
         message: FanoutMsg,
-        hub: &mut Hub,
+        hub: &mut Lent<Hub>,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            FanoutMsg::Events(events, permit) => {
-                events.into_iter().for_each(|event| hub.publish(event));
-                drop(permit);
-            }
+            FanoutMsg::Events(batch) => hub.publish_all(batch),
             FanoutMsg::Subscribe(follow, reply) => answer(reply, hub.subscribe(follow)),
         }
         Ok(())

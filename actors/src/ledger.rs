@@ -6,9 +6,10 @@
 //! | a command is refused | as before | as before | the refusal, at once |
 //! | a command asks for what is so | as before | as before | done, once what it rests on is durable |
 //! | the flush succeeds | the batch is durable | as folded | done, once the kernel holds it |
-//! | the flush fails | unknown | folded ahead of it: dropped | not journaled |
+//! | the flush fails | unknown | folded ahead of it: dropped | what the store turns out to hold |
 //!
-//! After a failed flush the store is read again ([`Ledger::reload`]), since it may hold the batch.
+//! After a failed flush the store is read again ([`Ledger::reload`]), since it may hold the batch: if
+//! its head is then the batch's, the batch was journaled; if not, it was not.
 
 use syva_journal::{Head, Journal, JournalError};
 use syva_model::admit::{Admission, Node, admit};
@@ -92,12 +93,14 @@ pub struct Batch<T> {
     pub change: Option<(Diff, Touched)>,
 }
 
-/// A batch that was dropped.
+/// A batch whose flush failed.
 #[derive(Debug)]
 pub struct Undurable<T> {
-    /// Whom to tell.
-    pub tickets: Vec<T>,
-    /// Why.
+    /// Whom to tell what, if the store turns out to hold it.
+    pub answers: Vec<(T, Done)>,
+    /// Where the journal ends if it does.
+    pub head: Head,
+    /// Why it failed.
     pub said: String,
 }
 
@@ -185,6 +188,16 @@ impl<T> Ledger<T> {
         self.facts.boot
     }
 
+    /// The last entry, the batch in hand included.
+    pub fn head(&self) -> Head {
+        self.head
+    }
+
+    /// Whether there is something that only a flush can settle: a batch, or one that must be dropped.
+    pub fn is_due(&self) -> bool {
+        !self.waiting.is_empty() || self.broken.is_some()
+    }
+
     /// How many callers wait for the batch in hand.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
@@ -251,6 +264,7 @@ impl<T> Ledger<T> {
         let payloads = std::mem::take(&mut self.payloads);
         let waiting = std::mem::take(&mut self.waiting);
         let touched = std::mem::take(&mut self.touched);
+        let answers = waiting.into_iter().map(|w| (w.ticket, w.done)).collect();
         // Without payloads appending does nothing, and cannot fail.
         let appended = match self.broken.take() {
             None => self
@@ -260,14 +274,105 @@ impl<T> Ledger<T> {
             Some(said) => Err(said),
         };
         if let Err(said) = appended {
-            let tickets = waiting.into_iter().map(|w| w.ticket).collect();
-            return Err(Undurable { tickets, said });
+            return Err(Undurable {
+                answers,
+                head: self.head,
+                said,
+            });
         }
         let change = (!payloads.is_empty()).then(|| {
             let diff = project::update(&mut self.image, &self.state, &touched);
             (diff, touched)
         });
-        let answers = waiting.into_iter().map(|w| (w.ticket, w.done)).collect();
         Ok(Batch { answers, change })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+mod tests {
+    use syva_journal::Memory;
+    use syva_model::kernel::Capacity;
+    use syva_model::name::ZoneName;
+
+    use super::*;
+    use crate::park::Park;
+
+    fn facts(boot: u8) -> Facts {
+        Facts {
+            node: Node {
+                capacity: Capacity::default(),
+                engine_paths: Vec::new(),
+                own_cgroup: "/own".into(),
+                init_cgroup: "/init".into(),
+            },
+            boot: BootId([boot; 16]),
+            clock: || 0,
+        }
+    }
+
+    fn ledger(disk: &Memory, boot: u8) -> Ledger<u8> {
+        let (journal, _) = disk.open().expect("opens");
+        let lent = Park::new(journal).lend().expect("parked");
+        Ledger::open(lent, facts(boot)).expect("folds")
+    }
+
+    fn register(name: &str) -> Command {
+        Command::RegisterZone {
+            zone: ZoneName::new(name).expect("a name"),
+            policy: None,
+            claims: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_command_that_is_admitted_and_does_not_fold_drops_the_batch_and_is_due_for_it() {
+        let disk = Memory::new();
+        let mut first = ledger(&disk, 1);
+        let boot = Command::Boot { claims: Vec::new() };
+        first.admit(boot, Peer::default(), 0).expect("admitted");
+        first.flush().expect("durable");
+        drop(first);
+        // Another boot without its entry: every command of it is refused by the fold.
+        let mut ledger = ledger(&disk, 2);
+        let told = ledger.admit(register("web"), Peer::default(), 1);
+        assert!(matches!(told, Err((1, CommandError::NotJournaled(_)))));
+        assert!(ledger.is_due(), "though nobody waits");
+        let told = ledger.admit(register("db"), Peer::default(), 2);
+        assert!(matches!(told, Err((2, CommandError::NotJournaled(_)))));
+        let failed = ledger.flush().expect_err("dropped");
+        assert_eq!(failed.answers, []);
+        ledger.reload().expect("reads");
+        assert!(!ledger.is_due());
+        assert_eq!((ledger.state().seq(), ledger.state().zones.len()), (1, 0));
+        let boot = Command::Boot { claims: Vec::new() };
+        ledger.admit(boot, Peer::default(), 3).expect("admitted");
+        ledger
+            .admit(register("web"), Peer::default(), 4)
+            .expect("admitted");
+        assert_eq!(ledger.flush().expect("durable").answers.len(), 2);
+    }
+
+    #[test]
+    fn a_batch_whose_flush_failed_is_in_if_the_store_ends_with_it() {
+        for kept in [false, true] {
+            let disk = Memory::new();
+            let mut ledger = ledger(&disk, 1);
+            let boot = Command::Boot { claims: Vec::new() };
+            ledger.admit(boot, Peer::default(), 0).expect("admitted");
+            ledger.flush().expect("durable");
+            match kept {
+                true => disk.fail_next_anchor_but_keep(),
+                false => disk.fail_next_flush(),
+            }
+            ledger
+                .admit(register("web"), Peer::default(), 1)
+                .expect("admitted");
+            let failed = ledger.flush().expect_err("not durable");
+            ledger.reload().expect("reads");
+            assert_eq!(ledger.head() == failed.head, kept);
+            assert_eq!(ledger.state().zones.len(), usize::from(kept));
+            assert_eq!(ledger.image().zones.len(), usize::from(kept));
+        }
     }
 }

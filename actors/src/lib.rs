@@ -26,13 +26,19 @@ pub mod membership;
 pub mod memory;
 pub mod outcome;
 pub mod park;
+pub mod plant;
 pub mod reconciler;
 pub mod request;
 pub mod resolve;
+#[cfg(feature = "testing")]
+pub mod rig;
 pub mod ring;
+pub mod role;
+pub mod standing;
 pub mod supervisor;
 pub mod writer;
 
 pub use engine::{Config, Engine, StartError};
 pub use outcome::{CommandError, Done};
 pub use request::Request;
+pub use role::Role;

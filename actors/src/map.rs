@@ -3,9 +3,14 @@
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use syva_model::image::{CgroupId, MapWrite, MemberRow, Table};
 use syva_model::kernel::{KernelError, Rows, TableStore};
+use tokio::task::block_in_place;
 
 use crate::address::{Address, answer};
 use crate::loader::LoaderMsg;
+
+/// So many steps are written without giving the thread's other tasks away first: a write to a map
+/// takes about a microsecond.
+const FEW: usize = 64;
 
 /// What may be asked of a map.
 #[derive(Debug)]
@@ -57,14 +62,20 @@ impl Actor for Map {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             MapMsg::Write(steps, reply) => {
-                let outcome = steps.iter().try_for_each(|step| {
-                    fail::fail_point!("map-before-write", |_| std::process::abort());
-                    store.write(step)
-                });
+                let mut write = || {
+                    steps.iter().try_for_each(|step| {
+                        fail::fail_point!("map-before-write", |_| std::process::abort());
+                        store.write(step)
+                    })
+                };
+                let outcome = match steps.len() {
+                    0..=FEW => write(),
+                    _ => block_in_place(write),
+                };
                 answer(reply, outcome);
             }
             MapMsg::Member(id, reply) => answer(reply, store.member(id)),
-            MapMsg::Rows(reply) => answer(reply, store.rows()),
+            MapMsg::Rows(reply) => answer(reply, block_in_place(|| store.rows())),
         }
         Ok(())
     }

@@ -5,11 +5,12 @@
 //! first: once a parent is labelled, whatever is made below it is labelled too, and a second walk
 //! finds what was made meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use syva_model::image::{CgroupId, MapWrite, MemberRow, Origin};
 use syva_model::kernel::{KernelError, Rows};
+use tokio::task::block_in_place;
 
 use crate::address::{Address, answer};
 use crate::cgroups::{CgroupTree, Found};
@@ -36,7 +37,7 @@ pub enum MembershipMsg {
 pub struct Checked {
     /// Rows that were missing or wrong, now right.
     pub relabelled: Vec<CgroupId>,
-    /// Rows whose root is no member, now gone.
+    /// Rows whose root is no member, or not above them, or whose own cgroup is gone; now gone too.
     pub removed: Vec<CgroupId>,
     /// Roots whose cgroup is gone.
     pub gone: Vec<CgroupId>,
@@ -54,6 +55,9 @@ pub struct MembershipArgs {
 pub struct Walker {
     members: Address<MapMsg>,
     tree: CgroupTree,
+    /// Cgroups with a kernel-born row that the last check did not find. The kernel writes the row just
+    /// before the cgroup can be seen, so only the next check is sure.
+    unseen: BTreeSet<CgroupId>,
 }
 
 impl Walker {
@@ -101,7 +105,7 @@ impl Walker {
                     Some(held) if held.origin == Origin::Journal => continue,
                     Some(held) if held == row => {}
                     _ => {
-                        self.put(id, row).await?;
+                        self.put_born(id, &inner, row).await?;
                         changed.push(id);
                     }
                 }
@@ -125,8 +129,10 @@ impl Walker {
             Some(path) => self.heir(path).await?,
             None => None,
         };
-        self.hand_over(root, heir).await?;
-        let Some(path) = path else { return Ok(()) };
+        let Some(path) = path else {
+            return self.write(MapWrite::DropMember(root)).await;
+        };
+        self.hand_over(root, path, heir).await?;
         for _ in 0..ROUNDS {
             let mut changed = false;
             let mut waiting = self.children(path)?;
@@ -136,7 +142,7 @@ impl Walker {
                     continue;
                 }
                 if held.is_some_and(|held| held.root == root) {
-                    self.hand_over(id, heir).await?;
+                    self.hand_over(id, &inner, heir).await?;
                     changed = true;
                 }
                 waiting.extend(self.children(&inner)?);
@@ -165,24 +171,37 @@ impl Walker {
         Ok(None)
     }
 
-    async fn hand_over(&self, id: CgroupId, heir: Option<MemberRow>) -> Result<(), KernelError> {
+    async fn hand_over(
+        &self,
+        id: CgroupId,
+        path: &str,
+        heir: Option<MemberRow>,
+    ) -> Result<(), KernelError> {
         match heir {
-            Some(row) => self.put(id, row).await,
+            Some(row) => self.put_born(id, path, row).await,
             None => self.write(MapWrite::DropMember(id)).await,
         }
     }
 
-    async fn check(&self, roots: &BTreeMap<CgroupId, MemberRow>) -> Result<Checked, KernelError> {
+    /// Writes the row that the kernel would have. The kernel removes it with the cgroup; if that went
+    /// before the row came, nobody would.
+    async fn put_born(&self, id: CgroupId, path: &str, row: MemberRow) -> Result<(), KernelError> {
+        self.put(id, row).await?;
+        if self.tree.id_at(path) == Some(id) {
+            return Ok(());
+        }
+        self.write(MapWrite::DropMember(id)).await
+    }
+
+    async fn check(
+        &mut self,
+        roots: &BTreeMap<CgroupId, MemberRow>,
+    ) -> Result<Checked, KernelError> {
         let mut checked = Checked::default();
         let Rows::Members(rows) = self.members.call(MapMsg::Rows).await?? else {
             return Err(error("read", "members", "the map holds other rows".into()));
         };
-        let orphan = |row: &MemberRow| {
-            row.origin == Origin::Kernel
-                && roots
-                    .get(&row.root)
-                    .is_none_or(|root| root.zone != row.zone)
-        };
+        // After the rows: a cgroup that has one and is not found is gone, or is just being made.
         let paths = self.paths()?;
         for (root, row) in roots {
             match paths.get(root) {
@@ -193,13 +212,30 @@ impl Walker {
                 None => checked.gone.push(*root),
             }
         }
-        // What was relabelled above is no orphan any more: read again before removing.
-        for (id, _) in rows.iter().filter(|(_, row)| orphan(row)) {
-            if self.member(*id).await?.is_some_and(|row| orphan(&row)) {
-                self.write(MapWrite::DropMember(*id)).await?;
-                checked.removed.push(*id);
+        let mut unseen = BTreeSet::new();
+        for (id, row) in rows {
+            if row.origin == Origin::Journal {
+                continue;
+            }
+            let rooted = roots
+                .get(&row.root)
+                .is_some_and(|root| root.zone == row.zone);
+            let stray = match (paths.get(&row.root), paths.get(&id)) {
+                _ if !rooted => true,
+                (_, None) => {
+                    unseen.insert(id);
+                    self.unseen.contains(&id)
+                }
+                (Some(root), Some(path)) => !lies_below(path, root),
+                (None, Some(_)) => false,
+            };
+            // What was relabelled above is no stray any more.
+            if stray && self.member(id).await? == Some(row) {
+                self.write(MapWrite::DropMember(id)).await?;
+                checked.removed.push(id);
             }
         }
+        self.unseen = unseen;
         Ok(checked)
     }
 
@@ -219,8 +255,7 @@ impl Walker {
 
     fn paths(&self) -> Result<BTreeMap<CgroupId, String>, KernelError> {
         let root = self.tree.root().display();
-        self.tree
-            .all()
+        block_in_place(|| self.tree.all())
             .map_err(|said| error("list", &format!("cgroups below {root}"), said.to_string()))
     }
 
@@ -229,6 +264,11 @@ impl Walker {
             .children(path)
             .map_err(|said| error("list", &format!("cgroup {path}"), said.to_string()))
     }
+}
+
+fn lies_below(path: &str, root: &str) -> bool {
+    path.strip_prefix(root)
+        .is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn error(operation: &'static str, on: &str, said: String) -> KernelError {
@@ -258,6 +298,7 @@ impl Actor for Membership {
         Ok(Walker {
             members: args.members,
             tree: args.tree,
+            unseen: BTreeSet::new(),
         })
     }
 

@@ -24,6 +24,8 @@ struct Inside {
     events: VecDeque<KernelEvent>,
     fault: Option<Fault>,
     writes: u64,
+    loads: u64,
+    recording: Option<Vec<MapWrite>>,
 }
 
 /// What goes wrong, once or until it is mended.
@@ -33,6 +35,12 @@ pub enum Fault {
     Refuse(Table, i32),
     /// The next write to that table panics.
     PanicOnce(Table),
+    /// The next wait on the ring fails.
+    FailPollOnce,
+    /// The next wait on the ring panics.
+    PanicPollOnce,
+    /// Loading fails until it is mended.
+    FailLoad,
 }
 
 impl MemoryKernel {
@@ -56,6 +64,21 @@ impl MemoryKernel {
         self.inside().writes
     }
 
+    /// From now on remembers every step written to a policy map.
+    pub fn record(&self) {
+        self.inside().recording = Some(Vec::new());
+    }
+
+    /// The steps since then.
+    pub fn recorded(&self) -> Vec<MapWrite> {
+        self.inside().recording.take().unwrap_or_default()
+    }
+
+    /// How often it was loaded.
+    pub fn loads(&self) -> u64 {
+        self.inside().loads
+    }
+
     /// Changes the maps behind everyone's back.
     pub fn tamper(&self, change: impl FnOnce(&mut Image)) {
         change(&mut self.inside().image);
@@ -71,6 +94,16 @@ impl MemoryKernel {
         self.inside().events.push_back(event);
     }
 
+    /// Puts events into the ring so that one wait finds them all.
+    pub fn emit_all(&self, events: Vec<KernelEvent>) {
+        self.inside().events.extend(events);
+    }
+
+    /// How many events nobody has read yet.
+    pub fn events_waiting(&self) -> usize {
+        self.inside().events.len()
+    }
+
     fn inside(&self) -> MutexGuard<'_, Inside> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -80,28 +113,51 @@ impl Inside {
     fn before_write(&mut self, table: Table) -> Result<(), KernelError> {
         self.writes += 1;
         match self.fault {
-            Some(Fault::Refuse(broken, errno)) if broken == table => Err(KernelError {
-                operation: "write to map",
-                on: table.name().into(),
-                said: std::io::Error::from_raw_os_error(errno).to_string(),
-                errno: Some(errno),
-                remedy: String::new(),
-            }),
-            Some(Fault::PanicOnce(broken)) if broken == table => {
-                self.fault = None;
-                #[allow(clippy::panic)] // the fault a test asked for
-                {
-                    panic!("asked to");
-                }
+            Some(Fault::Refuse(broken, errno)) if broken == table => {
+                Err(refused("write to map", table.name(), errno))
             }
+            Some(Fault::PanicOnce(broken)) if broken == table => self.panic_once(),
             _ => Ok(()),
         }
+    }
+
+    fn before_poll(&mut self) -> Result<(), KernelError> {
+        match self.fault {
+            Some(Fault::FailPollOnce) => {
+                self.fault = None;
+                Err(refused("wait on", "events", 5))
+            }
+            Some(Fault::PanicPollOnce) => self.panic_once(),
+            _ => Ok(()),
+        }
+    }
+
+    #[allow(clippy::panic)] // the fault a test asked for
+    fn panic_once(&mut self) -> ! {
+        self.fault = None;
+        panic!("asked to")
+    }
+}
+
+fn refused(operation: &'static str, on: &str, errno: i32) -> KernelError {
+    KernelError {
+        operation,
+        on: on.into(),
+        said: std::io::Error::from_raw_os_error(errno).to_string(),
+        errno: Some(errno),
+        remedy: String::new(),
     }
 }
 
 impl Kernel for MemoryKernel {
     fn load(&mut self, _: &Capacity) -> Result<Loaded, KernelError> {
-        self.inside().control.schema = SCHEMA;
+        let mut inside = self.inside();
+        if inside.fault == Some(Fault::FailLoad) {
+            return Err(refused("load", "the programs", 1));
+        }
+        inside.control.schema = SCHEMA;
+        inside.loads += 1;
+        drop(inside);
         let why = || Some("the memory backend attaches nothing".to_owned());
         let state = |hook: &Hook| HookState {
             hook: *hook,
@@ -161,6 +217,9 @@ impl TableStore for MemoryTable {
         let mut inside = self.kernel.inside();
         inside.before_write(self.table)?;
         inside.image.apply(step);
+        if let Some(steps) = &mut inside.recording {
+            steps.push(*step);
+        }
         Ok(())
     }
 
@@ -204,7 +263,10 @@ impl EventSource for MemoryKernel {
         timeout: Duration,
         sink: &mut dyn FnMut(KernelEvent),
     ) -> Result<u64, KernelError> {
-        let events: Vec<_> = self.inside().events.drain(..).collect();
+        let mut inside = self.inside();
+        inside.before_poll()?;
+        let events: Vec<_> = inside.events.drain(..).collect();
+        drop(inside);
         if events.is_empty() {
             std::thread::sleep(timeout.min(Duration::from_millis(10)));
         }

@@ -10,13 +10,19 @@ use syva_model::image::{Image, MapWrite, Mode, Origin, Table};
 use syva_model::kernel::{KernelError, Rows};
 use syva_model::plan::{Diff, plan};
 use syva_model::project;
+use tokio::task::block_in_place;
 
 use crate::address::{Address, answer};
 use crate::control::ControlMsg;
 use crate::health::HealthMsg;
 use crate::map::MapMsg;
 use crate::membership::{Checked, MembershipMsg};
+use crate::standing::Standing;
 use crate::writer::WriterMsg;
+
+/// The first pause before a comparison that failed is tried again; doubled for each failure that
+/// follows, up to the timer's own interval.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// The health reason while the maps do not hold what the journal says.
 pub const BEHIND: &str = "maps_behind_journal";
@@ -35,8 +41,8 @@ pub struct Desired {
 /// What a comparison found and put right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Rows of the desired image that differed.
-    pub rows: usize,
+    /// Rows that differed from the desired image: as held, and as they are now.
+    pub rows: Diff,
     /// Kernel-born rows.
     pub born: Checked,
 }
@@ -44,7 +50,7 @@ pub struct Report {
 impl Report {
     /// How many differences were repaired.
     pub fn repaired(&self) -> usize {
-        self.rows + self.born.relabelled.len() + self.born.removed.len()
+        self.rows.len() + self.born.relabelled.len() + self.born.removed.len()
     }
 }
 
@@ -57,8 +63,12 @@ pub enum ReconcilerMsg {
     Apply(Box<Diff>, u64, Mode, RpcReplyPort<Result<(), KernelError>>),
     /// Compare everything now.
     Compare(RpcReplyPort<Result<Report, KernelError>>),
+    /// An owner of a map was restarted: compare.
+    Nudge,
     /// The timer.
     Tick,
+    /// The pause after a failure is over.
+    Retry,
 }
 
 /// Who owns what the reconciler writes.
@@ -84,8 +94,8 @@ pub struct ReconcilerArgs {
     pub interval: Duration,
     /// Differences repaired since the start, for Status.
     pub drift: Arc<AtomicU64>,
-    /// The last entry whose effects the maps hold; written here alone.
-    pub applied: Arc<AtomicU64>,
+    /// Where the maps stand; written here alone.
+    pub standing: Arc<Standing>,
 }
 
 /// The actor's state.
@@ -94,6 +104,10 @@ pub struct Work {
     desired: Option<Desired>,
     /// Whether a plan broke off, so that only a comparison can tell what the maps hold.
     dirty: bool,
+    /// Failures since the maps last agreed.
+    failures: u32,
+    /// Whether a [`ReconcilerMsg::Retry`] is under way.
+    retry_due: bool,
 }
 
 impl Work {
@@ -106,12 +120,14 @@ impl Work {
         if self.dirty {
             return self.compare().await.map(drop);
         }
+        self.args.standing.amiss();
         let outcome = self.args.maps.run(&plan(diff), seq, mode).await;
         self.settle(outcome)
     }
 
-    /// Compares everything and repairs it.
+    /// Compares everything and repairs it. What differs though nothing had failed is drift.
     async fn compare(&mut self) -> Result<Report, KernelError> {
+        let expected = self.dirty;
         let outcome = self.compare_maps().await;
         let report = self.settle(outcome)?;
         if !report.born.gone.is_empty() {
@@ -121,6 +137,15 @@ impl Work {
                 .writer
                 .cast(WriterMsg::CgroupsGone(report.born.gone.clone()));
         }
+        let repaired = report.repaired() as u64;
+        if repaired > 0 && !expected {
+            self.args.drift.fetch_add(repaired, Ordering::Relaxed);
+            tracing::warn!(
+                repaired,
+                ?report,
+                "drift: the maps held what the journal does not say"
+            );
+        }
         Ok(report)
     }
 
@@ -129,27 +154,36 @@ impl Work {
             return Err(refuse("the desired image is not known yet"));
         };
         let mut held = self.args.maps.read().await?;
-        forget_what_the_kernel_does_not_store(&mut held, &desired.image);
-        let diff = project::diff(&held, &desired.image);
+        let mut rows = block_in_place(|| {
+            forget_what_the_kernel_does_not_store(&mut held, &desired.image);
+            project::diff(&held, &desired.image)
+        });
+        if !rows.is_empty() {
+            self.args.standing.amiss();
+        }
         self.args
             .maps
-            .run(&plan(&diff), desired.seq, desired.mode)
+            .run(&plan(&rows), desired.seq, desired.mode)
             .await?;
         let roots = desired.image.members.clone();
         let check = |reply| MembershipMsg::Check(roots, reply);
-        let mut born = self.args.maps.membership.call(check).await??;
+        let born = self.args.maps.membership.call(check).await??;
         // A root that is gone has lost its row with its cgroup: that is no drift.
-        let gone = |id: &_| born.gone.contains(id);
-        let rows = diff.len() - diff.members.iter().filter(|c| gone(&c.key)).count();
-        born.gone.dedup();
+        rows.members
+            .retain(|change| !born.gone.contains(&change.key));
         Ok(Report { rows, born })
     }
 
     fn settle<T>(&mut self, outcome: Result<T, KernelError>) -> Result<T, KernelError> {
         self.dirty = outcome.is_err();
-        if let (Ok(_), Some(desired)) = (&outcome, &self.desired) {
-            self.args.applied.store(desired.seq, Ordering::Release);
+        match (&outcome, &self.desired) {
+            (Ok(_), Some(desired)) => self.args.standing.agreed(desired.seq),
+            _ => self.args.standing.amiss(),
         }
+        self.failures = match outcome {
+            Ok(_) => 0,
+            Err(_) => self.failures.saturating_add(1),
+        };
         let told = match &outcome {
             Ok(_) => HealthMsg::Clear(BEHIND.into()),
             Err(error) => HealthMsg::Raise(
@@ -157,29 +191,29 @@ impl Work {
                 format!("the maps do not hold what the journal says: {error}"),
             ),
         };
-        // Without a health actor there is nobody to tell; it asks nothing of us when it is back.
+        // Without a health actor there is nobody to tell; the next comparison tells it again.
         let _ = self.args.health.cast(told);
         outcome
     }
 
     async fn tick(&mut self) {
-        let expected = self.dirty;
         if self.desired.is_none() {
             // This actor was restarted: the writer alone knows what is desired.
             let _ = self.args.writer.cast(WriterMsg::HandOver);
             return;
         }
-        match self.compare().await {
-            Ok(report) if report.repaired() > 0 && !expected => {
-                let repaired = report.repaired() as u64;
-                self.args.drift.fetch_add(repaired, Ordering::Relaxed);
-                tracing::warn!(
-                    ?report,
-                    "drift: the maps held what the journal does not say"
-                );
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "the maps could not be compared; trying again"),
+        if let Err(error) = self.compare().await {
+            tracing::warn!(%error, "the maps could not be compared; trying again");
+        }
+    }
+
+    /// Sees to it that what is behind is not left to the timer.
+    fn retry_soon(&mut self, myself: &ActorRef<ReconcilerMsg>) {
+        if self.dirty && !self.retry_due {
+            self.retry_due = true;
+            let doubled = RETRY * 2_u32.saturating_pow(self.failures.min(16));
+            let pause = doubled.min(self.args.interval);
+            myself.send_after(pause, || ReconcilerMsg::Retry);
         }
     }
 }
@@ -236,8 +270,8 @@ impl Maps {
         }
     }
 
-    /// Reads the maps as an image. Kernel-born rows are left out, but for those that stand where a
-    /// journal's row should.
+    /// Reads the maps as an image, kernel-born rows left out: those are the membership actor's. One
+    /// that stands where a journal's row should is overwritten by it.
     async fn read(&self) -> Result<Image, KernelError> {
         let mut image = Image::default();
         for (_, address) in &self.tables {
@@ -278,26 +312,28 @@ impl Actor for Reconciler {
         myself: ActorRef<ReconcilerMsg>,
         args: ReconcilerArgs,
     ) -> Result<Work, ActorProcessingErr> {
-        myself.send_interval(args.interval, || ReconcilerMsg::Tick);
-        // After a restart the writer is there already and hands the image over; at start it does so
-        // by itself once it is.
-        let _ = args.writer.cast(WriterMsg::HandOver);
+        // One tick at a time, so that they do not pile up behind a comparison that takes longer.
+        myself.send_after(args.interval, || ReconcilerMsg::Tick);
         Ok(Work {
             args,
             desired: None,
             dirty: true,
+            failures: 0,
+            retry_due: false,
         })
     }
 
     async fn handle(
         &self,
-        _: ActorRef<ReconcilerMsg>,
+        myself: ActorRef<ReconcilerMsg>,
         message: ReconcilerMsg,
         work: &mut Work,
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ReconcilerMsg::Adopt(desired, reply) => {
                 work.desired = Some(*desired);
+                // What differs may be what is new in it: no drift.
+                work.dirty = true;
                 answer(reply, work.compare().await);
             }
             ReconcilerMsg::Apply(diff, seq, mode, reply) => {
@@ -306,8 +342,19 @@ impl Actor for Reconciler {
             ReconcilerMsg::Compare(reply) => {
                 answer(reply, work.compare().await);
             }
-            ReconcilerMsg::Tick => work.tick().await,
+            ReconcilerMsg::Nudge => work.tick().await,
+            ReconcilerMsg::Tick => {
+                work.tick().await;
+                myself.send_after(work.args.interval, || ReconcilerMsg::Tick);
+            }
+            ReconcilerMsg::Retry => {
+                work.retry_due = false;
+                if work.dirty {
+                    work.tick().await;
+                }
+            }
         }
+        work.retry_soon(&myself);
         Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! The ring reader: the one consumer of the kernel's ring buffer. A thread of its own waits on it,
 //! since waiting blocks, and hands what came to the fan-out under a bound.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,20 +11,23 @@ use syva_model::kernel::{EventSource, KernelError, KernelEvent};
 use tokio::sync::Semaphore;
 
 use crate::address::Address;
-use crate::fanout::FanoutMsg;
+use crate::fanout::{Batch, FanoutMsg, Losses};
 use crate::loader::LoaderMsg;
 
 /// How long one wait on the ring lasts at most; so long may a stop take.
-const WAIT: Duration = Duration::from_millis(100);
+pub(crate) const WAIT: Duration = Duration::from_millis(100);
 
 /// How many events may be under way to the fan-out. What comes beyond that is counted and dropped.
 pub const IN_FLIGHT: usize = 16_384;
 
+/// How many go to the fan-out at once: what one poll brings may be more than may be under way.
+const PORTION: usize = 512;
+
 /// What the thread reports.
 #[derive(Debug)]
 pub enum RingMsg {
-    /// Reading failed; the actor restarts with a fresh handle.
-    Failed(KernelError),
+    /// Reading failed, in words; the actor restarts with a fresh handle.
+    Failed(String),
 }
 
 /// What the actor needs.
@@ -35,7 +39,7 @@ pub struct RingArgs {
     /// How many may be under way.
     pub in_flight: Arc<Semaphore>,
     /// Events dropped in user space.
-    pub dropped: Arc<AtomicU64>,
+    pub losses: Losses,
     /// Held by the thread that reads: the ring has one consumer, across restarts of this actor.
     pub consumer: Arc<Mutex<()>>,
 }
@@ -43,9 +47,15 @@ pub struct RingArgs {
 /// Stops the thread when the actor ends, however it ends.
 pub struct Reading(Arc<AtomicBool>);
 
+impl Reading {
+    fn stop(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 impl Drop for Reading {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Release);
+        self.stop();
     }
 }
 
@@ -70,12 +80,29 @@ impl Actor for Ring {
             .name("syva-ring".into())
             .spawn(move || {
                 let _only = args.consumer.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Err(error) = read(source, &args, &stop) {
-                    // If the actor is gone already there is nobody to restart.
-                    let _ = myself.cast(RingMsg::Failed(error));
-                }
+                let mut lost = 0;
+                let read = || read(source, &args, &stop, &mut lost);
+                let read = catch_unwind(AssertUnwindSafe(read));
+                args.losses.untold(lost);
+                let failed = match read {
+                    Ok(Ok(())) => return,
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => "the reading thread panicked".into(),
+                };
+                // If the actor is gone already there is nobody to restart.
+                let _ = myself.cast(RingMsg::Failed(failed));
             })?;
         Ok(reading)
+    }
+
+    /// ractor hands the state on to the supervisor, who waits for the thread.
+    async fn post_stop(
+        &self,
+        _: ActorRef<RingMsg>,
+        reading: &mut Reading,
+    ) -> Result<(), ActorProcessingErr> {
+        reading.stop();
+        Ok(())
     }
 
     async fn handle(
@@ -93,27 +120,35 @@ fn read(
     mut source: Box<dyn EventSource>,
     args: &RingArgs,
     stop: &AtomicBool,
+    lost: &mut u64,
 ) -> Result<(), KernelError> {
     while !stop.load(Ordering::Acquire) {
-        let mut events: Vec<KernelEvent> = Vec::new();
-        let bad = source.poll(WAIT, &mut |event| events.push(event))?;
-        args.dropped.fetch_add(bad, Ordering::Relaxed);
-        hand_on(events, args);
+        let mut portion: Vec<KernelEvent> = Vec::new();
+        let polled = source.poll(WAIT, &mut |event| {
+            portion.push(event);
+            if portion.len() == PORTION {
+                hand_on(std::mem::take(&mut portion), lost, args);
+            }
+        });
+        hand_on(portion, lost, args);
+        let unreadable = polled?;
+        args.losses.count(unreadable);
+        *lost += unreadable;
     }
     Ok(())
 }
 
-fn hand_on(events: Vec<KernelEvent>, args: &RingArgs) {
-    let Ok(count) = u32::try_from(events.len()) else {
+/// Hands events on, with how many were `lost` since the last that were; or loses these too.
+fn hand_on(events: Vec<KernelEvent>, lost: &mut u64, args: &RingArgs) {
+    let Some(count) = u32::try_from(events.len()).ok().filter(|count| *count > 0) else {
         return;
     };
-    if count == 0 {
+    let Ok(permit) = Arc::clone(&args.in_flight).try_acquire_many_owned(count) else {
+        args.losses.count(u64::from(count));
+        *lost += u64::from(count);
         return;
-    }
-    let sent = Arc::clone(&args.in_flight)
-        .try_acquire_many_owned(count)
-        .is_ok_and(|permit| args.fanout.cast(FanoutMsg::Events(events, permit)).is_ok());
-    if !sent {
-        args.dropped.fetch_add(u64::from(count), Ordering::Relaxed);
-    }
+    };
+    let batch = Batch::new(events, std::mem::take(lost), args.losses.clone(), permit);
+    // If nobody takes it, it counts itself as lost.
+    let _ = args.fanout.cast(FanoutMsg::Events(batch));
 }

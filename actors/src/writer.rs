@@ -2,7 +2,6 @@
 //! come while a flush is under way share the next one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use syva_journal::Journal;
@@ -21,6 +20,7 @@ use crate::outcome::{CommandError, Done};
 use crate::park::Park;
 use crate::reconciler::{Desired, ReconcilerMsg};
 use crate::resolve;
+use crate::standing::Standing;
 
 /// The health reason while the journal takes no commands.
 pub const JOURNAL: &str = "journal_not_durable";
@@ -78,8 +78,8 @@ pub struct WriterArgs {
     pub health: Address<HealthMsg>,
     /// Names for events.
     pub atlas: Atlas,
-    /// The last entry whose effects the kernel holds.
-    pub applied: Arc<AtomicU64>,
+    /// Where the maps stand.
+    pub standing: Arc<Standing>,
 }
 
 /// Whom to answer. The daemon's own commands have nobody waiting.
@@ -118,13 +118,20 @@ impl Desk {
     ) -> Result<(), ActorProcessingErr> {
         if let Err((ticket, error)) = self.ledger.admit(command, peer, ticket) {
             ticket.answer(Err(error));
-            return Ok(());
         }
-        if !self.flush_due {
+        if self.ledger.is_due() && !self.flush_due {
             myself.cast(WriterMsg::Flush)?;
             self.flush_due = true;
         }
         Ok(())
+    }
+
+    /// Whatever is in hand goes first: nobody is shown what may not last.
+    async fn flush_if_due(&mut self) -> Result<(), ActorProcessingErr> {
+        match self.ledger.is_due() {
+            true => self.flush().await,
+            false => Ok(()),
+        }
     }
 
     /// Makes the batch durable, then in force, then answers (I1).
@@ -132,21 +139,30 @@ impl Desk {
         self.flush_due = false;
         let batch = match tokio::task::block_in_place(|| self.ledger.flush()) {
             Ok(batch) => batch,
-            Err(dropped) => return self.not_durable(dropped).await,
+            Err(failed) => return self.not_durable(failed).await,
         };
         fail::fail_point!("writer-before-apply", |_| std::process::abort());
-        let mut behind = None;
-        if let Some((diff, touched)) = batch.change {
+        let behind = if let Some((diff, touched)) = batch.change {
             // If a word about an earlier failure is out of date, this is the moment to take it back.
             let _ = self.args.health.cast(HealthMsg::Clear(JOURNAL.into()));
             self.args.atlas.follow(self.ledger.state(), &touched);
-            behind = self.apply(diff).await.err();
-        } else if self.applied() < self.ledger.state().seq() {
-            behind = Some("the kernel does not hold the journal's last entries yet".into());
-        }
+            self.apply(diff).await.err()
+        } else {
+            self.behind()
+        };
         fail::fail_point!("writer-before-reply", |_| std::process::abort());
+        self.tell(batch.answers, behind);
+        Ok(())
+    }
+
+    fn behind(&self) -> Option<String> {
+        let holds = self.args.standing.holds(self.ledger.state().seq());
+        (!holds).then(|| "the kernel does not hold what the journal says yet".into())
+    }
+
+    fn tell(&self, answers: Vec<(Ticket, Done)>, behind: Option<String>) {
         let last = self.ledger.state().seq();
-        for (ticket, done) in batch.answers {
+        for (ticket, done) in answers {
             let seq = done.seq.unwrap_or(last);
             ticket.answer(match &behind {
                 None => Ok(done),
@@ -156,7 +172,6 @@ impl Desk {
                 }),
             });
         }
-        Ok(())
     }
 
     async fn apply(&mut self, diff: syva_model::plan::Diff) -> Result<(), String> {
@@ -171,17 +186,23 @@ impl Desk {
         outcome.map_err(|error| error.to_string())
     }
 
-    /// The batch is dropped; the store may hold it all the same, so it is read again.
-    async fn not_durable(&mut self, dropped: Undurable<Ticket>) -> Result<(), ActorProcessingErr> {
-        let said = dropped.said;
-        for ticket in dropped.tickets {
+    /// The batch failed, and only the store can tell whether it holds it all the same: it is read
+    /// again before anybody is answered. If that fails too the tickets go with this actor, and their
+    /// callers are told to look.
+    async fn not_durable(&mut self, failed: Undurable<Ticket>) -> Result<(), ActorProcessingErr> {
+        let said = failed.said;
+        let raise = HealthMsg::Raise(JOURNAL.into(), said.clone());
+        let _ = self.args.health.cast(raise);
+        tokio::task::block_in_place(|| self.ledger.reload())?;
+        if self.ledger.head() == failed.head {
+            tracing::warn!(%said, "the batch is in the journal nevertheless");
+            self.hand_over().await;
+            self.tell(failed.answers, self.behind());
+            return Ok(());
+        }
+        for (ticket, _) in failed.answers {
             ticket.answer(Err(CommandError::NotJournaled(said.clone())));
         }
-        let _ = self
-            .args
-            .health
-            .cast(HealthMsg::Raise(JOURNAL.into(), said));
-        tokio::task::block_in_place(|| self.ledger.reload())?;
         self.hand_over().await;
         Ok(())
     }
@@ -208,10 +229,6 @@ impl Desk {
         }
     }
 
-    fn applied(&self) -> u64 {
-        self.args.applied.load(Ordering::Acquire)
-    }
-
     /// Entries of the daemon's own at start: a new boot, a mode asked for on the command line (D12).
     async fn begin(&mut self) -> Result<(), ActorProcessingErr> {
         let mut commands = Vec::new();
@@ -232,7 +249,7 @@ impl Desk {
             }
         }
         let outcome = tokio::task::block_in_place(|| self.ledger.flush());
-        outcome.map_err(|dropped| dropped.said)?;
+        outcome.map_err(|failed| failed.said)?;
         self.hand_over().await;
         Ok(())
     }
@@ -280,6 +297,15 @@ impl Actor for Writer {
         Ok(desk)
     }
 
+    /// Who waits for the batch in hand is answered.
+    async fn post_stop(
+        &self,
+        _: ActorRef<WriterMsg>,
+        desk: &mut Desk,
+    ) -> Result<(), ActorProcessingErr> {
+        desk.flush_if_due().await
+    }
+
     async fn handle(
         &self,
         myself: ActorRef<WriterMsg>,
@@ -303,12 +329,10 @@ impl Actor for Writer {
                 }
             }
             WriterMsg::Ask(question) => {
-                if desk.ledger.waiting() > 0 {
-                    desk.flush().await?;
-                }
+                desk.flush_if_due().await?;
                 question(&Glance {
                     state: desk.ledger.state(),
-                    applied: desk.applied(),
+                    applied: desk.args.standing.applied(),
                 });
             }
             WriterMsg::Flush => desk.flush().await?,
@@ -328,9 +352,7 @@ impl Actor for Writer {
                 }
             }
             WriterMsg::HandOver => {
-                if desk.ledger.waiting() > 0 {
-                    desk.flush().await?;
-                }
+                desk.flush_if_due().await?;
                 desk.hand_over().await;
             }
         }

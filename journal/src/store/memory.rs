@@ -45,6 +45,7 @@ struct Disk {
     fail_append: bool,
     fail_flush: bool,
     fail_anchor: bool,
+    keep_on_failed_anchor: bool,
     keep_on_failed_flush: bool,
     slow_flush: Duration,
     calls: Vec<Call>,
@@ -92,6 +93,13 @@ impl Memory {
     /// The next write of the anchor finds no space.
     pub fn fail_next_anchor(&self) {
         self.disk().fail_anchor = true;
+    }
+
+    /// The next write of the anchor says that it failed, and is there nevertheless.
+    pub fn fail_next_anchor_but_keep(&self) {
+        let mut disk = self.disk();
+        disk.fail_anchor = true;
+        disk.keep_on_failed_anchor = true;
     }
 
     /// Every flush takes this long from now on.
@@ -206,13 +214,16 @@ impl Anchor for Memory {
     fn write(&mut self, head: Head) -> Result<(), StoreError> {
         let mut disk = self.disk();
         disk.calls.push(Call::Anchor(head.seq));
-        if std::mem::take(&mut disk.fail_anchor) {
+        let fails = std::mem::take(&mut disk.fail_anchor);
+        if !fails || std::mem::take(&mut disk.keep_on_failed_anchor) {
+            disk.anchor = Some(Reading {
+                head: Some(head),
+                damaged: 0,
+            });
+        }
+        if fails {
             return Err(no_space("writing the head anchor"));
         }
-        disk.anchor = Some(Reading {
-            head: Some(head),
-            damaged: 0,
-        });
         Ok(())
     }
 }
