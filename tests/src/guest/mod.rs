@@ -13,6 +13,8 @@ pub mod host;
 pub mod load;
 pub mod options;
 pub mod preempt;
+pub mod raw;
+pub mod tracer;
 
 use std::env;
 use std::path::PathBuf;
