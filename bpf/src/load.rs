@@ -96,6 +96,10 @@ impl Programs {
                 Hook::FileOpen => &progs.file_open,
                 Hook::TaskKill => &progs.task_kill,
                 Hook::UnixStreamConnect => &progs.unix_stream_connect,
+                Hook::BprmCheckSecurity => &progs.bprm_check_security,
+                Hook::MmapFile => &progs.mmap_file,
+                Hook::PtraceAccessCheck => &progs.ptrace_access_check,
+                Hook::PtraceTraceme => &progs.ptrace_traceme,
             });
         }
     }

@@ -9,7 +9,7 @@ use syva_model::hook::{Hook, ObjectKind};
 fn table() -> String {
     let mut text = String::from(
         "# Hooks\n\nGenerated from `core/src/hook.rs` (`UPDATE_DOCS=1 cargo test -p syva-model --test docs`); do not edit.\n\n\
-         | hook | what is refused across zones | the object's zone is found by |\n|---|---|---|\n",
+         | hook | what is refused | the object's zone is found by |\n|---|---|---|\n",
     );
     for hook in Hook::ALL {
         let found = match hook.object_kind() {

@@ -91,7 +91,7 @@ pub const ALL: &[Suite] = &[
     },
     Suite {
         name: "enforce",
-        claims: "zones are kept apart: files, signals, sockets, nested cgroups, renames",
+        claims: "zones are kept apart: files, programs, signals, ptrace, sockets, nested cgroups, renames",
         limit: 300,
         budget: 60,
         boot: Boot {

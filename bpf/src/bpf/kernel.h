@@ -15,6 +15,10 @@
 #define S_IFMT	 0170000
 #define S_IFSOCK 0140000
 
+#define PROT_EXEC	    4
+#define PTRACE_MODE_ATTACH  2
+#define PTRACE_MODE_NOAUDIT 4
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct hlist_node {
@@ -74,6 +78,10 @@ struct file {
 	void *private_data;
 };
 
+struct linux_binprm {
+	struct file *file;
+};
+
 /* Since 5.12 mounts map ids, and functions like vfs_link() take the mapping as an argument. */
 struct vfsmount___userns {
 	void *mnt_userns;
@@ -121,6 +129,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	struct css_set *cgroups;
+	char comm[16];
 };
 
 struct sock_cgroup_data {

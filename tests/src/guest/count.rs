@@ -2,9 +2,11 @@
 //!
 //! Under [`Boot::COUNT`](crate::vm::qemu::Boot::COUNT) the monotonic clock advances a nanosecond an
 //! instruction. Opening and closing a file six folders deep never blocks, so two runs agree to the
-//! instruction. The floor is measured with an empty program on the hook.
+//! instruction. The floor is measured with an empty program on the hook. So is mapping a file to
+//! execute it, of which every executed program makes a few; bprm_check_security is as file_open.
 
 use std::fs::{self, File};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -21,11 +23,11 @@ use syva_model::kernel::{Capacity, Kernel as _};
 
 use super::actor::make_cgroup;
 use super::empty_open::EmptyOpenSkelBuilder;
-use super::{Checks, Failure};
+use super::{Checks, Failure, raw};
 
 const FILE: &str = "/tmp/a/b/c/d/e/f";
 const ROUNDS: usize = 5;
-const OPENS: usize = 5_000;
+const TIMES: usize = 5_000;
 
 /// What an unzoned caller may pay over an empty program (I8; the lab's prototype paid 37).
 const UNZONED: i64 = 80;
@@ -37,7 +39,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     fs::create_dir_all("/tmp/a/b/c/d/e")?;
     fs::write(FILE, "")?;
     let (zoned, free) = (make_cgroup("zoned")?, make_cgroup("free")?);
-    let first = floor(&free)?;
+    let (first, first_map) = (floor(&free, "opens")?, floor(&free, "maps")?);
 
     let mut kernel = LibbpfKernel::new(PathBuf::from("/sys/fs/cgroup"));
     kernel.load(&Capacity::default())?;
@@ -54,8 +56,9 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     kernel
         .table(Table::Zones)?
         .write(&MapWrite::PutZone(zone, ZoneRow::default()))?;
-    let unzoned = measure(&free)?;
-    let unclaimed = measure(&zoned)?;
+    let unzoned = measure(&free, "opens")?;
+    let unclaimed = measure(&zoned, "opens")?;
+    let unzoned_map = measure(&free, "maps")?;
     let file = File::open("/tmp/a")?;
     let facts = kernel.prober()?.probe(file.as_fd())?;
     let claim = ClaimRow {
@@ -71,12 +74,14 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
         epoch: 1,
         ..Control::default()
     })?;
-    let cached = measure(&zoned)?;
+    let cached = measure(&zoned, "opens")?;
+    let cached_map = measure(&zoned, "maps")?;
     fs::hard_link(FILE, "/tmp/linked")?;
-    let walked = measure(&zoned)?;
+    let walked = measure(&zoned, "opens")?;
     kernel.unload()?;
     // 7.x takes twice as long for everything in its first seconds.
-    let floor = first.min(floor(&free)?);
+    let map_floor = first_map.min(floor(&free, "maps")?);
+    let floor = first.min(floor(&free, "opens")?);
     let [unzoned, unclaimed, cached, walked] =
         [unzoned, unclaimed, cached, walked].map(|all| all - floor);
     checks.note(format!("open and close with an empty program: {floor}"));
@@ -84,6 +89,16 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
         "over the empty program: unzoned +{unzoned}; zoned, unclaimed +{unclaimed}; own zone, cached +{cached}; \
          own zone, walked five levels +{walked}"
     ));
+    let [unzoned_map, cached_map] = [unzoned_map, cached_map].map(|all| all - map_floor);
+    checks.note(format!(
+        "map to execute and unmap with an empty program: {map_floor}; over it: unzoned +{unzoned_map}; own zone, \
+         cached +{cached_map}"
+    ));
+    checks.that(
+        "an unzoned caller that maps to execute pays almost nothing",
+        unzoned_map < UNZONED,
+        format!("+{unzoned_map}"),
+    );
     checks.that(
         "an unzoned caller pays almost nothing",
         unzoned < UNZONED,
@@ -98,36 +113,46 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
 }
 
 /// What it takes with an empty program on the hook.
-fn floor(cgroup: &Path) -> Result<i64, Failure> {
+fn floor(cgroup: &Path, action: &str) -> Result<i64, Failure> {
     let mut storage = MaybeUninit::uninit();
     let mut skel = EmptyOpenSkelBuilder::default().open(&mut storage)?.load()?;
     skel.attach()?;
     // The first rounds fill the kernel's caches.
-    measure(cgroup)?;
-    Ok(measure(cgroup)?.min(measure(cgroup)?))
+    measure(cgroup, action)?;
+    Ok(measure(cgroup, action)?.min(measure(cgroup, action)?))
 }
 
-/// Opens and closes the file in that cgroup, and returns the least a round took for one.
-fn measure(cgroup: &Path) -> Result<i64, Failure> {
+/// Does it (`opens`, `maps`) to the file in that cgroup, and returns the least a round took for one.
+fn measure(cgroup: &Path, action: &str) -> Result<i64, Failure> {
     let output = Command::new("/proc/self/exe")
         .arg("act")
         .arg(cgroup)
-        .args(["opens", FILE])
+        .args([action, FILE])
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     let number = text.trim().parse();
     number.map_err(|_| format!("measuring in {}: {text:?}", cgroup.display()).into())
 }
 
-/// What the actor does for [`measure`].
-pub fn opens(path: &Path) -> std::io::Result<()> {
+/// What the actor does for [`measure`]: opens and closes.
+pub fn opens(path: &Path) -> io::Result<()> {
+    best(|| File::open(path).map(drop))
+}
+
+/// What the actor does for [`measure`]: maps to execute, and unmaps.
+pub fn maps(path: &Path) -> io::Result<()> {
+    let file = File::open(path)?;
+    best(|| raw::map(&file, true))
+}
+
+fn best(mut once: impl FnMut() -> io::Result<()>) -> io::Result<()> {
     let mut best = u128::MAX;
     for _ in 0..ROUNDS {
         let start = Instant::now();
-        for _ in 0..OPENS {
-            drop(File::open(path)?);
+        for _ in 0..TIMES {
+            once()?;
         }
-        best = best.min(start.elapsed().as_nanos() / OPENS as u128);
+        best = best.min(start.elapsed().as_nanos() / TIMES as u128);
     }
     println!("{best}");
     Ok(())

@@ -16,7 +16,9 @@ pub mod life;
 pub mod load;
 pub mod options;
 pub mod preempt;
+pub mod raw;
 pub mod stage;
+pub mod tracer;
 
 use std::env;
 use std::path::PathBuf;

@@ -8,13 +8,13 @@
 mod counters;
 mod node;
 
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use syva_model::hook::Hook;
 
-use super::actor::{Background, Outcome, act, begin, listen, make_cgroup};
+use super::actor::{Background, Outcome, act, act_on, begin, exec_moved, listen, make_cgroup};
 use super::{Checks, Failure};
 use counters::DenyCounters;
 use node::Node;
@@ -33,6 +33,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     stage.file_made_after_the_claim(checks)?;
     stage.nested_cgroup(checks)?;
     stage.live_decision(checks, &node)?;
+    stage.traced(checks, &node)?;
     explained(checks, &node)?;
     node.stop()?;
     stage.detached(checks);
@@ -64,11 +65,17 @@ impl Drop for Place {
     }
 }
 
-/// Two zones, each with a cgroup, a directory, a process and a socket.
+/// Two zones, each with a cgroup, a directory, a process and a socket; and what is in neither.
 struct Stage {
     web: Side,
     db: Side,
+    outside: Outside,
     counters: DenyCounters,
+}
+
+struct Outside {
+    cgroup: PathBuf,
+    program: PathBuf,
 }
 
 struct Side {
@@ -81,13 +88,14 @@ struct Side {
 }
 
 impl Side {
-    fn make(node: &Node, place: &Place, zone: &str) -> Result<Side, Failure> {
+    fn make(node: &Node, place: &Place, zone: &str, flags: &[&str]) -> Result<Side, Failure> {
         let (cgroup, dir) = (place.cgroup.join(zone), place.dir.join(zone));
         fs::create_dir(&cgroup)?;
         fs::create_dir(&dir)?;
         let secret = dir.join("secret");
         fs::write(&secret, zone)?;
-        node.ask(&["zones", "register", zone, "--network", "host"])?;
+        let register = ["zones", "register", zone, "--network", "host"];
+        node.ask(&[&register, flags].concat())?;
         let id = fs::metadata(&cgroup)?.ino().to_string();
         node.ask(&[
             "containers",
@@ -112,15 +120,24 @@ impl Side {
             process,
         })
     }
+
+    fn pid(&self) -> PathBuf {
+        self.process.pid().to_string().into()
+    }
 }
 
 impl Stage {
     fn set(node: &Node, place: &Place) -> Result<Stage, Failure> {
-        let db = Side::make(node, place, "db")?;
-        let web = Side::make(node, place, "web")?;
+        let db = Side::make(node, place, "db", &[])?;
+        let web = Side::make(node, place, "web", &["--allow-ptrace"])?;
+        let outside = Outside {
+            cgroup: place.cgroup.clone(),
+            program: place.dir.join("program"),
+        };
         Ok(Stage {
             web,
             db,
+            outside,
             counters: DenyCounters::find()?,
         })
     }
@@ -130,11 +147,25 @@ impl Stage {
         let from = &self.web.cgroup;
         match hook {
             Hook::FileOpen => act(from, "open", &[&to.secret]),
-            Hook::TaskKill => {
-                let pid = PathBuf::from(to.process.pid().to_string());
-                act(from, "kill", &[&pid, Path::new(HARMLESS)])
-            }
+            Hook::TaskKill => act(from, "kill", &[&to.pid(), Path::new(HARMLESS)]),
             Hook::UnixStreamConnect => act(from, "connect", &[&to.socket]),
+            // What is executed is opened first, and file_open refuses that. So this one becomes the
+            // side's between the two: it is moved into its claim.
+            Hook::BprmCheckSecurity => {
+                let program = &self.outside.program;
+                if let Err(error) = write_program(program) {
+                    return Outcome::Broken(format!("writing {}: {error}", program.display()));
+                }
+                exec_moved(from, program, program, &to.dir.join("program"))
+            }
+            // The descriptor is inherited from this process, which is in no zone.
+            Hook::MmapFile => match File::open(&to.secret) {
+                Ok(file) => act_on(from, "map", file),
+                Err(error) => Outcome::Broken(format!("opening: {error}")),
+            },
+            Hook::PtraceAccessCheck => act(from, "attach", &[&to.pid()]),
+            // The side's task asks to be traced by its parent, which is web's.
+            Hook::PtraceTraceme => act(&self.outside.cgroup, "be-asked", &[from, &to.cgroup]),
         }
     }
 
@@ -236,6 +267,29 @@ impl Stage {
         )
     }
 
+    /// No pair opens tracing; inside a zone it needs the zone's permission, but for reading.
+    fn traced(&self, checks: &mut Checks, node: &Node) -> Result<(), Failure> {
+        let hook = Hook::PtraceAccessCheck;
+        node.ask(&["comms", "allow", "web", "db"])?;
+        self.blocked(
+            checks,
+            "ptrace, the pair allowed: web at db's",
+            hook,
+            |stage| stage.attempt(hook, &stage.db),
+        )?;
+        node.ask(&["comms", "deny", "web", "db"])?;
+        self.blocked(
+            checks,
+            "ptrace, registered without --allow-ptrace: db at its own",
+            hook,
+            |stage| act(&stage.db.cgroup, "attach", &[&stage.db.pid()]),
+        )?;
+        self.works(checks, "ptrace, reading only: db at its own", |stage| {
+            let exe = Path::new("/proc").join(stage.db.pid()).join("exe");
+            act(&stage.db.cgroup, "readlink", &[&exe])
+        })
+    }
+
     /// With nothing attached, what was blocked succeeds: it was Syvä that blocked it.
     fn detached(&self, checks: &mut Checks) {
         for hook in Hook::ALL {
@@ -249,6 +303,12 @@ impl Stage {
         let outcome = act(&nested, "open", &[&self.db.dir.join("deep/new")]);
         checks.allowed("detached, nested cgroup and later file: it works", &outcome);
     }
+}
+
+/// A script that does nothing.
+fn write_program(path: &Path) -> std::io::Result<()> {
+    fs::write(path, "#!/bin/true\n")?;
+    fs::set_permissions(path, Permissions::from_mode(0o755))
 }
 
 fn grown(before: &[u64], after: &[u64]) -> Vec<u64> {
