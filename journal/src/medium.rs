@@ -3,13 +3,18 @@
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::anchor::{Anchor, AnchorFile};
 use crate::error::JournalError;
 use crate::lock::DirLock;
 use crate::store::sled::{LOG, SledStore};
 use crate::store::{Store, StoreError};
+
+/// How long sled's own lock may outlive a store that was dropped, and how often it is tried.
+const LINGERS: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// Where a journal lives.
 pub(crate) trait Medium: Send {
@@ -73,6 +78,18 @@ impl Directory {
         }
     }
 
+    /// A thread of sled's may hold its lock for a moment after the store was dropped.
+    fn open_sled(&self) -> Result<SledStore, JournalError> {
+        let begun = Instant::now();
+        loop {
+            let opened = SledStore::open(&self.dir).map_err(|source| self.unreadable(source));
+            match opened {
+                Err(JournalError::Locked { .. }) if begun.elapsed() < LINGERS => sleep(PAUSE),
+                other => return other,
+            }
+        }
+    }
+
     fn sync(&self) -> Result<(), JournalError> {
         File::open(&self.dir)
             .and_then(|dir| dir.sync_all())
@@ -104,7 +121,7 @@ impl Medium for Directory {
     }
 
     fn open_store(&mut self) -> Result<Box<dyn Store>, JournalError> {
-        let store = SledStore::open(&self.dir).map_err(|source| self.unreadable(source))?;
+        let store = self.open_sled()?;
         self.sync()?;
         Ok(Box::new(store))
     }
