@@ -12,7 +12,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/debug
 C_FILES = $(shell find . -path ./target -prune -o -name '*.[ch]' -print)
 
-.PHONY: help setup build release fmt fmt-check lint unit vm-build vm-test gate demo test clean
+.PHONY: help setup build release fmt fmt-check lint unit failpoints vm-build vm-test gate demo test clean
 .NOTPARALLEL:
 
 help:
@@ -47,9 +47,11 @@ fmt-check: setup
 
 lint: setup
 	$(CARGO) clippy --workspace --all-targets $(CARGO_FLAGS) -- -D warnings
+	$(CARGO) clippy --workspace --features syva-core/failpoints --bin syva-core-failpoints $(CARGO_FLAGS) -- -D warnings
 
-# nextest does not run doctests.
-unit: setup
+# The programs first: the tests on the host run them, and cargo does not build them for another package's
+# tests. nextest does not run doctests.
+unit: vm-build
 	if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) nextest run --workspace $(CARGO_FLAGS); \
 	else \
@@ -57,8 +59,14 @@ unit: setup
 	fi
 	$(CARGO) test --workspace --doc $(CARGO_FLAGS)
 
-# The whole workspace: with -p, features are unified otherwise and dependencies built again.
-vm-build: setup
+# The daemon of the crash tests. Beside the shipped one, from the same dependencies: --workspace unifies
+# features as vm-build does, --bin leaves everything else alone.
+failpoints: setup
+	$(CARGO) build --workspace --features syva-core/failpoints --bin syva-core-failpoints $(CARGO_FLAGS)
+
+# What tests run and guests are packed with. The whole workspace: with -p, features are unified otherwise
+# and dependencies built again.
+vm-build: setup failpoints
 	$(CARGO) build --workspace --bins $(CARGO_FLAGS)
 
 vm-test: vm-build
@@ -71,10 +79,9 @@ gate: vm-build
 
 demo: vm-build
 ifdef HOST
-	$(BIN)/syva-guest able
-	$(BIN)/syva-guest run demo
+	$(BIN)/syva-guest demo
 else
-	$(BIN)/vmtest run --kernel 6.1 --suite demo
+	$(BIN)/vmtest demo --kernel 6.1
 endif
 
 test:

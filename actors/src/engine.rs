@@ -1,12 +1,12 @@
 //! The engine: everything that runs, behind one handle for whoever serves it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ractor::{Actor, ActorRef, SpawnErr};
-use syva_journal::{Journal, JournalError, JournalReader};
+use syva_journal::{Journal, JournalError, JournalReader, Recovery};
 use syva_model::entry::Peer;
 use syva_model::image::Mode;
 use syva_model::kernel::{Capacity, Counters, KernelError};
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use crate::address::{Gone, answer};
 use crate::cgroups::CgroupTree;
 use crate::fanout::{Delivery, FanoutMsg};
-use crate::health::Health;
+use crate::health::{Health, HealthMsg};
 use crate::ledger::{Facts, LedgerError};
 use crate::loader::{BoxedKernel, LoaderMsg};
 use crate::outcome::{CommandError, Done};
@@ -92,8 +92,15 @@ impl Engine {
         let (journal, recovery) = opened
             .await
             .map_err(|error| StartError::Actor(error.to_string()))??;
-        tracing::info!(?recovery, dir = %config.journal_dir.display(), "journal open");
-        Engine::start_on(journal, config, kernel).await
+        report(&recovery, &config.journal_dir);
+        let engine = Engine::start_on(journal, config, kernel).await?;
+        if recovery.anchor_damaged {
+            // If no crash tore it, the last entry acknowledged may be missing without a trace.
+            let words = "a slot of the journal's head anchor was damaged; it has been written anew";
+            let raise = HealthMsg::Raise("journal_anchor_damaged".into(), words.into());
+            let _ = engine.plant.health.cast(raise);
+        }
+        Ok(engine)
     }
 
     /// As [`Engine::start`], on a journal that is open already.
@@ -254,6 +261,24 @@ fn has_many_threads() -> Result<(), StartError> {
             "the engine blocks in places: run it on tokio's multi-threaded runtime".into(),
         )),
         _ => Ok(()),
+    }
+}
+
+fn report(recovery: &Recovery, dir: &Path) {
+    let (dir, entries) = (dir.display(), recovery.head.seq);
+    tracing::info!(%dir, entries, "journal open");
+    if recovery.tail.kept > 0 {
+        tracing::warn!(
+            kept = recovery.tail.kept,
+            "the last entries were never acknowledged"
+        );
+    }
+    if let Some(cut) = &recovery.tail.cut {
+        let because = &cut.because;
+        tracing::warn!(from = cut.from, records = cut.records, %because, "a torn tail was cut");
+    }
+    if recovery.anchor_damaged {
+        tracing::warn!("a slot of the head anchor was damaged and has been written anew");
     }
 }
 

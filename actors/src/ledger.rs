@@ -39,6 +39,18 @@ pub enum LedgerError {
     /// It was read, and does not fold.
     #[error("the journal cannot be folded: {0}; use the version that wrote it, or restore a copy")]
     Fold(#[from] FoldError),
+    /// It was folded, and the kernel's maps are to be made too small for it.
+    #[error(
+        "the journal holds {held} {what}, which do not fit --max-{what} {max}: start with at least {held}"
+    )]
+    TooSmall {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        held: usize,
+        /// How many there may be.
+        max: u32,
+    },
 }
 
 /// What admission and entries need to know of the node.
@@ -110,7 +122,31 @@ impl<T> Ledger<T> {
             broken: None,
         };
         ledger.replay()?;
+        ledger.fits()?;
         Ok(ledger)
+    }
+
+    /// Capacities are checked at admission, so only another start's can be too small (D8).
+    fn fits(&self) -> Result<(), LedgerError> {
+        let (state, capacity) = (&self.state, self.facts.node.capacity);
+        // A new boot is about to void the memberships of the last one.
+        let same_boot = state.boot == Some(self.facts.boot);
+        let members = if same_boot { state.members.len() } else { 0 };
+        for (what, held, max) in [
+            ("zones", state.zones.len(), capacity.zones),
+            ("members", members, capacity.members),
+            (
+                "claims",
+                state.claims.len() + state.lost.len(),
+                capacity.claims,
+            ),
+            ("pairs", state.open_pairs().len(), capacity.pairs),
+        ] {
+            if held > max as usize {
+                return Err(LedgerError::TooSmall { what, held, max });
+            }
+        }
+        Ok(())
     }
 
     /// Reads the store again, after a flush that failed.

@@ -74,9 +74,9 @@ impl CounterMaps {
         for (index, (_, name, _)) in (0u32..).zip(SITES) {
             sites.push(((*name).to_owned(), self.sum(&self.sites, index)?));
         }
-        // From 5.12 to 6.1 the kernel skips a program that was preempted on this CPU by a task that
-        // comes to it again (it is taken for recursion): the operation went unjudged. Only a fully
-        // preemptible kernel does it.
+        // The kernel skips a tracing program that is entered again on a CPU where a preempted task is
+        // still in it, and counts that. It concerns the companions (a skipped rename leaves stale
+        // labels), on fully preemptible kernels; from 5.12 until the fix in 6.2 also LSM programs.
         for (name, program) in &self.programs {
             let info = program_info(program.as_fd())
                 .map_err(|e| error::from_io("read what was missed by program", name, &e))?;

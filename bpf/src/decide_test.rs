@@ -1,7 +1,7 @@
 //! The kernel's decision, compiled for the host, answers as the reference model does.
 #![allow(unsafe_code)]
 
-use syva_model::decision::{Answer, Question, decide};
+use syva_model::decision::{Answer, Operation, Question, decide};
 use syva_model::hook::ObjectKind;
 use syva_model::image::{ZoneId, ZoneRow};
 
@@ -9,6 +9,7 @@ use syva_model::image::{ZoneId, ZoneRow};
 #[repr(C)]
 struct RawQuestion {
     kind: u32,
+    operation: u32,
     subject: u32,
     flags: u32,
     object: u32,
@@ -17,7 +18,7 @@ struct RawQuestion {
 
 unsafe extern "C" {
     safe fn syva_decide(question: &RawQuestion) -> u32;
-    safe fn syva_settled(kind: u32, subject: u32, object: u32) -> i32;
+    safe fn syva_settled(kind: u32, operation: u32, subject: u32, object: u32) -> i32;
 }
 
 /// Every question about a small world.
@@ -31,11 +32,15 @@ fn world() -> impl Iterator<Item = Question> {
         ZoneId::UNKNOWN,
     ];
     let kinds = [ObjectKind::File, ObjectKind::Task, ObjectKind::Socket];
-    kinds.into_iter().flat_map(|kind| {
+    let asked = kinds
+        .into_iter()
+        .flat_map(|kind| Operation::ALL.map(|operation| (kind, operation)));
+    asked.flat_map(|(kind, operation)| {
         ZONES.into_iter().flat_map(move |subject| {
             ZONES.into_iter().flat_map(move |object| {
                 (0..16u8).map(move |bits| Question {
                     kind,
+                    operation,
                     subject,
                     row: ZoneRow {
                         privileged: bits & 1 != 0,
@@ -54,6 +59,7 @@ fn raw(question: &Question) -> RawQuestion {
     let row = question.row;
     RawQuestion {
         kind: question.kind as u32,
+        operation: question.operation as u32,
         subject: question.subject.0,
         flags: u32::from(row.privileged)
             | u32::from(row.audit) << 1
@@ -76,14 +82,14 @@ fn the_kernel_s_decision_is_the_reference_s() {
         assert_eq!(answer, decide(&question), "{question:?}");
         asked += 1;
     }
-    assert_eq!(asked, 3 * 6 * 6 * 16);
+    assert_eq!(asked, 3 * 3 * 6 * 6 * 16);
 }
 
 #[test]
 fn what_is_settled_without_looking_is_allowed_whatever_the_rows_say() {
     for question in world() {
         let raw = raw(&question);
-        if syva_settled(raw.kind, raw.subject, raw.object) != 0 {
+        if syva_settled(raw.kind, raw.operation, raw.subject, raw.object) != 0 {
             assert_eq!(decide(&question), Answer::Allow, "{question:?}");
         }
     }
@@ -91,9 +97,14 @@ fn what_is_settled_without_looking_is_allowed_whatever_the_rows_say() {
 
 #[test]
 fn the_own_zone_and_unclaimed_files_are_settled_without_looking() {
-    let settled = |kind: ObjectKind, object| syva_settled(kind as u32, 1, object) != 0;
-    assert!(settled(ObjectKind::File, 1));
-    assert!(settled(ObjectKind::File, ZoneId::HOST.0));
-    assert!(!settled(ObjectKind::Task, ZoneId::HOST.0));
-    assert!(!settled(ObjectKind::File, 2));
+    use Operation::{Control, Inspect, Use};
+    let settled = |kind: ObjectKind, operation: Operation, object| {
+        syva_settled(kind as u32, operation as u32, 1, object) != 0
+    };
+    assert!(settled(ObjectKind::File, Use, 1));
+    assert!(settled(ObjectKind::File, Use, ZoneId::HOST.0));
+    assert!(settled(ObjectKind::Task, Inspect, 1));
+    assert!(!settled(ObjectKind::Task, Control, 1));
+    assert!(!settled(ObjectKind::Task, Use, ZoneId::HOST.0));
+    assert!(!settled(ObjectKind::File, Use, 2));
 }

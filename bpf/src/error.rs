@@ -28,8 +28,8 @@ pub(crate) fn from_libbpf(
 ) -> KernelError {
     let remedy = match error.kind() {
         ErrorKind::PermissionDenied => {
-            "the kernel refuses it to this process: a container, a virtual machine's policy or \
-             lockdown may forbid BPF LSM programs"
+            "unless the verifier complained above, a container, a virtual machine's policy or \
+             lockdown forbids BPF LSM programs here"
         }
         _ => "",
     };

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use libbpf_rs::{MapHandle, RingBuffer, RingBufferBuilder};
+use syva_model::decision::Operation;
 use syva_model::hook::Hook;
 use syva_model::image::{CgroupId, ZoneId};
 use syva_model::kernel::{EventSource, KernelError, KernelEvent, Verdict};
@@ -97,6 +98,7 @@ fn decode(record: &[u8]) -> Option<KernelEvent> {
         comm: text_of(&raw.comm),
         object_pid: raw.object_pid,
         signal: raw.signal,
+        operation: *Operation::ALL.get(usize::try_from(raw.operation).ok()?)?,
         inode: raw.inode,
         claim: (raw.claim.ino != 0).then(|| key_from(&raw.claim)),
         depth: raw.depth,
@@ -112,7 +114,7 @@ mod tests {
     use crate::pod::{bytes_of, zeroed};
 
     #[test]
-    fn a_record_of_another_size_hook_or_verdict_is_not_an_event() {
+    fn a_record_of_another_size_hook_operation_or_verdict_is_not_an_event() {
         let mut raw: event = zeroed();
         raw.verdict = verdict::VERDICT_DENY.0;
         assert!(decode(bytes_of(&raw)).is_some());
@@ -120,6 +122,9 @@ mod tests {
         raw.hook = u32::MAX;
         assert!(decode(bytes_of(&raw)).is_none());
         raw.hook = 0;
+        raw.operation = u32::MAX;
+        assert!(decode(bytes_of(&raw)).is_none());
+        raw.operation = 0;
         raw.verdict = verdict::VERDICT_ALLOW.0;
         assert!(decode(bytes_of(&raw)).is_none());
     }

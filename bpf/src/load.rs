@@ -27,13 +27,16 @@ pub(crate) enum Companion {
     CgroupRelease,
     /// Labels cached before a rename are stale.
     Rename,
+    /// Labels cached before a file got another name are stale.
+    Link,
 }
 
 /// In the order of attaching: nothing may be decided before what it rests on is kept true.
-const COMPANIONS: [Companion; 3] = [
+const COMPANIONS: [Companion; 4] = [
     Companion::CgroupMkdir,
     Companion::CgroupRelease,
     Companion::Rename,
+    Companion::Link,
 ];
 
 struct Attached<T> {
@@ -85,6 +88,7 @@ impl Programs {
                 Companion::CgroupMkdir => &progs.cgroup_mkdir,
                 Companion::CgroupRelease => &progs.cgroup_release,
                 Companion::Rename => &progs.vfs_rename_exit,
+                Companion::Link => &progs.vfs_link_exit,
             });
         }
         for hook in &mut self.hooks {
@@ -92,6 +96,10 @@ impl Programs {
                 Hook::FileOpen => &progs.file_open,
                 Hook::TaskKill => &progs.task_kill,
                 Hook::UnixStreamConnect => &progs.unix_stream_connect,
+                Hook::BprmCheckSecurity => &progs.bprm_check_security,
+                Hook::MmapFile => &progs.mmap_file,
+                Hook::PtraceAccessCheck => &progs.ptrace_access_check,
+                Hook::PtraceTraceme => &progs.ptrace_traceme,
             });
         }
     }
@@ -123,6 +131,9 @@ impl Programs {
                     }
                     Companion::Rename => {
                         "vfs_rename: what is moved between claims keeps its old label"
+                    }
+                    Companion::Link => {
+                        "vfs_link: what is linked into a claim and unlinked outside keeps its old label"
                     }
                 };
                 Some(format!("{meaning} ({problem})"))

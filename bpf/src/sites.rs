@@ -36,7 +36,7 @@ pub(crate) const SITES: &[(&str, &str, &str)] = &[
     (
         "TARGET_CGROUP",
         "target_cgroup",
-        "a signalled task's cgroup could not be read",
+        "the cgroup of a task that was signalled or traced, or is to trace, could not be read",
     ),
     (
         "SOCKET_CGROUP",
@@ -65,4 +65,9 @@ pub(crate) const SITES: &[(&str, &str, &str)] = &[
         "whether a signal had credentials of its own could not be read",
     ),
     ("NAME", "name", "an object's name could not be read"),
+    (
+        "MAPPED_FILE",
+        "mapped_file",
+        "whether a mapping has a file could not be read; it was allowed",
+    ),
 ];

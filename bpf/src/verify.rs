@@ -102,11 +102,11 @@ pub fn filter_total(kernel: &LibbpfKernel) -> Result<u64, KernelError> {
     Ok(kernel.filter()?.total())
 }
 
-/// How often a rename has made the cached labels stale.
-pub fn rename_epoch(kernel: &LibbpfKernel) -> Result<u64, KernelError> {
+/// How often a rename or link has made the cached labels stale.
+pub fn move_epoch(kernel: &LibbpfKernel) -> Result<u64, KernelError> {
     let map: Map<u32, u64> = Map::new(
-        kernel.programs()?.skel.maps.rename_epoch.as_fd(),
-        "rename_epoch",
+        kernel.programs()?.skel.maps.move_epoch.as_fd(),
+        "move_epoch",
     )?;
     let epoch = map
         .get(&0)

@@ -77,9 +77,6 @@ impl Policy {
         if !self.allowed_egress_cidrs.is_empty() {
             words.push("allowed_egress_cidrs are recorded; nothing enforces them yet".to_owned());
         }
-        if !self.allow_ptrace {
-            words.push("allow_ptrace=false is recorded; ptrace is not mediated yet".to_owned());
-        }
         words
     }
 }

@@ -1,16 +1,37 @@
 //! The reference decision: what `bpf/src/bpf/decide.h` must answer, question for question.
 //!
 //! It is deliberately the plainest possible statement of D5 and D6. The kernel's `decide()` is
-//! compiled for the host and compared with it over the whole small world (`bpf/tests`).
+//! compiled for the host and compared with it over the whole small world (`bpf/src/decide_test.rs`).
 
 use crate::hook::ObjectKind;
 use crate::image::{Image, Pair, ZoneId, ZoneRow};
+
+/// What is done to the object, as far as the decision depends on it. The discriminants are the C
+/// enumeration's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Operation {
+    /// What an allowed pair opens: opening, executing, mapping, signalling, connecting.
+    Use,
+    /// Reading about a task (ptrace's READ mode, which ps(1) needs). Free inside the zone; a pair of
+    /// two zones does not open it.
+    Inspect,
+    /// Taking a task over (ptrace's ATTACH mode, traceme). Inside the zone it needs
+    /// [`ZoneRow::allow_ptrace`]; a pair of two zones does not open it.
+    Control,
+}
+
+impl Operation {
+    /// Every class.
+    pub const ALL: [Operation; 3] = [Operation::Use, Operation::Inspect, Operation::Control];
+}
 
 /// Everything a decision may depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Question {
     /// What kind of object is touched.
     pub kind: ObjectKind,
+    /// What is done to it.
+    pub operation: Operation,
     /// The caller's zone ([`ZoneId::HOST`]: unzoned).
     pub subject: ZoneId,
     /// The caller's zone row; a zone without one is judged as the strictest.
@@ -36,6 +57,7 @@ pub enum Answer {
 pub fn decide(question: &Question) -> Answer {
     let Question {
         kind,
+        operation,
         subject,
         row,
         object,
@@ -48,7 +70,10 @@ pub fn decide(question: &Question) -> Answer {
         // Nothing may reach what is changing zone, nor what the kernel could not identify (I3, I9).
         ZoneId::LIMBO | ZoneId::UNKNOWN => true,
         ZoneId::HOST if kind == ObjectKind::File => false,
-        _ => object != subject && !pair,
+        // The host in a pair opens tracing its tasks too: the operator named it.
+        ZoneId::HOST => !pair,
+        _ if object == subject => operation == Operation::Control && !row.allow_ptrace,
+        _ => operation != Operation::Use || !pair,
     };
     match (refused, row.audit) {
         (false, _) => Answer::Allow,
@@ -58,9 +83,16 @@ pub fn decide(question: &Question) -> Answer {
 }
 
 /// Answers for a subject and an object of an [`Image`], as the kernel would with those maps.
-pub fn decide_in(image: &Image, kind: ObjectKind, subject: ZoneId, object: ZoneId) -> Answer {
+pub fn decide_in(
+    image: &Image,
+    kind: ObjectKind,
+    operation: Operation,
+    subject: ZoneId,
+    object: ZoneId,
+) -> Answer {
     decide(&Question {
         kind,
+        operation,
         subject,
         row: image.zones.get(&subject).copied().unwrap_or_default(),
         object,
@@ -78,6 +110,7 @@ mod tests {
     fn ask(kind: ObjectKind, subject: ZoneId, object: ZoneId) -> Question {
         Question {
             kind,
+            operation: Operation::Use,
             subject,
             row: ZoneRow::default(),
             object,
@@ -145,6 +178,43 @@ mod tests {
             }),
             Answer::WouldDeny
         );
+    }
+
+    #[test]
+    fn a_task_is_traced_inside_its_zone_only_and_taken_over_with_permission_only() {
+        let trace = |operation, object, allow_ptrace, pair| {
+            decide(&Question {
+                operation,
+                row: ZoneRow {
+                    allow_ptrace,
+                    ..ZoneRow::default()
+                },
+                pair,
+                ..ask(ObjectKind::Task, WEB, object)
+            })
+        };
+        use Operation::{Control, Inspect};
+        for (operation, object, allow_ptrace, pair, answer) in [
+            (Inspect, WEB, false, false, Answer::Allow),
+            (Control, WEB, false, false, Answer::Deny),
+            (Control, WEB, true, false, Answer::Allow),
+            (Inspect, DB, true, true, Answer::Deny),
+            (Control, DB, true, true, Answer::Deny),
+            (Inspect, ZoneId::HOST, true, false, Answer::Deny),
+            (Control, ZoneId::HOST, false, false, Answer::Deny),
+            (Control, ZoneId::HOST, false, true, Answer::Allow),
+        ] {
+            assert_eq!(
+                trace(operation, object, allow_ptrace, pair),
+                answer,
+                "{operation:?} of {object}, allow_ptrace {allow_ptrace}, pair {pair}"
+            );
+        }
+        let host = Question {
+            operation: Control,
+            ..ask(ObjectKind::Task, ZoneId::HOST, DB)
+        };
+        assert_eq!(decide(&host), Answer::Allow);
     }
 
     #[test]

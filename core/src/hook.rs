@@ -51,6 +51,14 @@ hooks! {
     TaskKill = 1, "task_kill", Task, "sending a signal to a task of another zone or of the host";
     UnixStreamConnect = 2, "unix_stream_connect", Socket,
         "connecting to a Unix stream or seqpacket socket of another zone or of the host";
+    BprmCheckSecurity = 3, "bprm_check_security", File,
+        "executing a file of another zone, or a script whose interpreter is one";
+    MmapFile = 4, "mmap_file", File, "mapping a file of another zone to execute it";
+    PtraceAccessCheck = 5, "ptrace_access_check", Task,
+        "reading about or attaching to a task of another zone (even of an allowed pair) or of the host; attaching inside a \
+         zone without `allow_ptrace`";
+    PtraceTraceme = 6, "ptrace_traceme", Task,
+        "being traced, at its own wish, by a parent that may not attach to it";
 }
 
 impl Hook {

@@ -8,6 +8,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::decision::Operation;
 use crate::hook::Hook;
 use crate::image::{
     CgroupId, ClaimRow, Control, MapWrite, MemberRow, ObjectKey, Pair, Table, ZoneId, ZoneRow,
@@ -151,10 +152,12 @@ pub struct KernelEvent {
     pub tid: u32,
     /// The caller's command name, at most 15 bytes.
     pub comm: String,
-    /// The signalled task's process id, for task hooks, else 0.
+    /// The task's process id that was signalled or traced, for task hooks, else 0.
     pub object_pid: u32,
     /// The signal, for `task_kill`, else 0.
     pub signal: u32,
+    /// What was done, as far as the decision depended on it.
+    pub operation: Operation,
     /// The object's inode, or 0 where there is none.
     pub inode: u64,
     /// The claim that gave the object its zone, for objects labelled by one.

@@ -2,7 +2,7 @@
 //! end allows.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use syva_model::decision::{Answer, decide_in};
+use syva_model::decision::{Answer, Operation, decide_in};
 use syva_model::hook::ObjectKind;
 use syva_model::image::{
     CgroupId, ClaimRow, Image, MemberRow, ObjectKey, Origin, Pair, Scope, ZoneId, ZoneRow,
@@ -30,14 +30,14 @@ const CLAIMS: [ObjectKey; 2] = [
 const ANY: [Option<ZoneId>; 3] = [None, Some(ONE), Some(TWO)];
 
 /// Every image of two zones, two members, two nested claims, the pair of zones, one pair with the
-/// host, and one zone's being privileged.
+/// host, one zone's being privileged, and the other's allowing ptrace.
 fn images() -> Vec<Image> {
     let mut all = Vec::new();
     for first in ANY {
         for second in ANY {
             for outer in ANY {
                 for inner in ANY {
-                    for bits in 0..8u32 {
+                    for bits in 0..16u32 {
                         all.push(image([first, second], [outer, inner], bits));
                     }
                 }
@@ -53,9 +53,11 @@ fn image(members: [Option<ZoneId>; 2], claims: [Option<ZoneId>; 2], bits: u32) -
         privileged: bits & 4 != 0,
         ..ZoneRow::default()
     };
-    image
-        .zones
-        .extend([(ONE, privileged), (TWO, ZoneRow::default())]);
+    let traced = ZoneRow {
+        allow_ptrace: bits & 8 != 0,
+        ..ZoneRow::default()
+    };
+    image.zones.extend([(ONE, privileged), (TWO, traced)]);
     for (id, zone) in MEMBERS.into_iter().zip(members) {
         let row = zone.map(|zone| MemberRow {
             zone,
@@ -95,16 +97,18 @@ fn allowed(image: &Image) -> u32 {
         claim(CLAIMS[1]).or(outer).unwrap_or(ZoneId::HOST),
     ];
     let mut bits = 0;
-    let mut ask = |kind, subject, object| {
-        let allow = decide_in(image, kind, subject, object) != Answer::Deny;
+    let mut ask = |kind, operation, subject, object| {
+        let allow = decide_in(image, kind, operation, subject, object) != Answer::Deny;
         bits = bits << 1 | u32::from(allow);
     };
     for subject in MEMBERS.map(zone) {
         files
             .iter()
-            .for_each(|object| ask(ObjectKind::File, subject, *object));
+            .for_each(|object| ask(ObjectKind::File, Operation::Use, subject, *object));
         for object in MEMBERS.map(zone).into_iter().chain([ZoneId::HOST]) {
-            ask(ObjectKind::Task, subject, object);
+            for operation in Operation::ALL {
+                ask(ObjectKind::Task, operation, subject, object);
+            }
         }
     }
     bits
@@ -135,7 +139,7 @@ fn no_step_of_any_plan_allows_what_neither_end_allows() {
             plans += 1;
         }
     }
-    assert_eq!(plans, 648 * 648);
+    assert_eq!(plans, 1296 * 1296);
     assert!(prefixes > u64::from(plans), "the plans have steps");
 }
 

@@ -3,11 +3,15 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::error::JournalError;
 
 /// The lock's file. It holds the pid of the process that has the lock, for people to read.
 pub(crate) const FILE: &str = "lock";
+
+/// How long a lock that was freed may seem held: a child just forked has it too, until it executes.
+const LET_GO: Duration = Duration::from_millis(200);
 
 /// A held lock (flock(2) on a file of its own). The kernel frees it when the process ends, however
 /// it ends. It is held while the store is closed and opened again, when sled's own is not.
@@ -34,15 +38,21 @@ impl DirLock {
             .truncate(false)
             .open(dir.join(FILE))
             .map_err(not_writable)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(JournalError::Locked {
-                    dir: dir.to_owned(),
-                    holder: holder(&mut file),
-                });
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if begun.elapsed() < LET_GO => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    return Err(JournalError::Locked {
+                        dir: dir.to_owned(),
+                        holder: holder(&mut file),
+                    });
+                }
+                Err(TryLockError::Error(source)) => return Err(not_writable(source)),
             }
-            Err(TryLockError::Error(source)) => return Err(not_writable(source)),
         }
         file.set_len(0)
             .and_then(|()| file.rewind())

@@ -3,18 +3,13 @@
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::anchor::{Anchor, AnchorFile};
 use crate::error::JournalError;
 use crate::lock::DirLock;
 use crate::store::sled::{LOG, SledStore};
 use crate::store::{Store, StoreError};
-
-/// How long sled's own lock may outlive a store that was dropped, and how often it is tried.
-const LINGERS: Duration = Duration::from_millis(500);
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// Where a journal lives.
 pub(crate) trait Medium: Send {
@@ -65,8 +60,7 @@ impl Directory {
 
     fn unreadable(&self, source: StoreError) -> JournalError {
         // Our own lock is held: whoever has sled's does not know it.
-        let text = source.to_string();
-        if text.contains("could not acquire lock") {
+        if source.is_locked() {
             return JournalError::Locked {
                 dir: self.dir.clone(),
                 holder: None,
@@ -75,18 +69,6 @@ impl Directory {
         JournalError::StoreUnreadable {
             dir: self.dir.clone(),
             source,
-        }
-    }
-
-    /// A thread of sled's may hold its lock for a moment after the store was dropped.
-    fn open_sled(&self) -> Result<SledStore, JournalError> {
-        let begun = Instant::now();
-        loop {
-            let opened = SledStore::open(&self.dir).map_err(|source| self.unreadable(source));
-            match opened {
-                Err(JournalError::Locked { .. }) if begun.elapsed() < LINGERS => sleep(PAUSE),
-                other => return other,
-            }
         }
     }
 
@@ -121,7 +103,7 @@ impl Medium for Directory {
     }
 
     fn open_store(&mut self) -> Result<Box<dyn Store>, JournalError> {
-        let store = self.open_sled()?;
+        let store = SledStore::open(&self.dir).map_err(|source| self.unreadable(source))?;
         self.sync()?;
         Ok(Box::new(store))
     }

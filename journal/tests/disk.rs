@@ -8,11 +8,24 @@
 mod common;
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use common::{append, payload, payloads, read_all};
 use proptest::prelude::*;
 use syva_journal::{Head, Journal, JournalError};
+
+/// Opens with sled itself, once the threads of an earlier one have let go of its lock.
+fn sled_in(dir: &Path) -> sled::Db {
+    for _ in 0..200 {
+        match sled::open(dir) {
+            Err(sled::Error::Io(_)) => std::thread::sleep(Duration::from_millis(10)),
+            other => return other.expect("opens"),
+        }
+    }
+    panic!("{} stays locked", dir.display());
+}
 
 #[test]
 fn a_new_journal_is_empty_and_what_is_appended_is_there_after_reopening() {
@@ -104,7 +117,7 @@ fn a_directory_that_cannot_be_made_or_written_is_named() {
 #[test]
 fn another_programs_sled_directory_is_refused_and_left_alone() {
     let dir = tempfile::tempdir().expect("a directory");
-    let foreign = sled::open(dir.path()).expect("opens");
+    let foreign = sled_in(dir.path());
     foreign.insert("a key", "a value").expect("inserts");
     foreign.flush().expect("flushes");
     drop(foreign);
@@ -114,7 +127,7 @@ fn another_programs_sled_directory_is_refused_and_left_alone() {
     ));
     // Neither is it taken by force, nor set aside.
     assert!(Journal::open_accepting_loss(dir.path()).is_err());
-    let foreign = sled::open(dir.path()).expect("opens");
+    let foreign = sled_in(dir.path());
     assert_eq!(
         foreign.get("a key").expect("reads").expect("is there"),
         "a value"
@@ -127,7 +140,7 @@ fn a_foreign_key_in_the_store_is_refused() {
     let (mut journal, _) = Journal::open(dir.path()).expect("creates");
     append(&mut journal, &[1]).expect("appends");
     drop(journal);
-    let store = sled::open(dir.path()).expect("opens");
+    let store = sled_in(dir.path());
     store.insert("zzz", "not ours").expect("inserts");
     store.flush().expect("flushes");
     drop(store);

@@ -36,6 +36,9 @@ pub const EVERY: &[&str] = &["5.10", "6.1", "6.12", "latest"];
 /// The kernels most suites are run on by `make test`.
 pub const USUAL: &[&str] = &["6.1", "6.12"];
 
+/// What suites of the real daemon pack.
+const DAEMON: &[&str] = &["syva-core", "syva-cli"];
+
 /// What an entry need not say: every kernel, the usual gate, two minutes at most.
 pub const SUITE: Suite = Suite {
     name: "",
@@ -65,6 +68,127 @@ pub const ALL: &[Suite] = &[
         limit: 300,
         budget: 60,
         run: guest::load::run,
+        ..SUITE
+    },
+    Suite {
+        name: "demo",
+        claims: "the picture of the README: what crosses zones is blocked, what does not works",
+        // `make demo` runs it by itself.
+        gate: &[],
+        limit: 300,
+        budget: 60,
+        pack: &["syva-core", "syva-cli"],
+        run: guest::demo::run,
+        ..SUITE
+    },
+    Suite {
+        name: "docs",
+        claims: "the commands of the README do what it says",
+        gate: &["6.1"],
+        pack: &["syva-core", "syva-cli"],
+        run: guest::docs::run,
+        ..SUITE
+    },
+    Suite {
+        name: "enforce",
+        claims: "zones are kept apart: files, programs, signals, ptrace, sockets, nested cgroups, renames",
+        limit: 300,
+        budget: 60,
+        boot: Boot {
+            modules: &["overlay"],
+            ..Boot::DEFAULT
+        },
+        run: guest::enforce::run,
+        ..SUITE
+    },
+    Suite {
+        name: "daemon",
+        claims: "a daemon keeps zones apart over restarts, drift, a new boot and cgroups that come and go",
+        limit: 400,
+        budget: 120,
+        boot: Boot {
+            modules: &["virtio_pci", "virtio_blk", "ext4", "overlay"],
+            disk: 16,
+            ..Boot::DEFAULT
+        },
+        pack: DAEMON,
+        run: guest::life::run,
+        ..SUITE
+    },
+    Suite {
+        name: "crash",
+        claims: "a daemon that dies between journal and maps ends in maps that enforce the journal",
+        limit: 400,
+        budget: 120,
+        pack: &["syva-core", "syva-core-failpoints", "syva-cli"],
+        run: guest::crash::run,
+        ..SUITE
+    },
+    Suite {
+        name: "bad-host",
+        claims: "what a host lacks is said by name, and the daemon does not start",
+        pack: DAEMON,
+        run: guest::bad_host::run,
+        ..SUITE
+    },
+    Suite {
+        name: "bad-host-lsm",
+        claims: "without bpf among the security modules the daemon says so",
+        boot: Boot {
+            lsm: "lockdown,capability",
+            ..Boot::DEFAULT
+        },
+        gate: &["6.1"],
+        pack: DAEMON,
+        run: guest::bad_host::without_bpf,
+        ..SUITE
+    },
+    Suite {
+        name: "bad-host-hybrid",
+        claims: "with control groups of both versions the daemon says so",
+        boot: Boot {
+            cgroups: Cgroups::Hybrid,
+            ..Boot::DEFAULT
+        },
+        gate: &["6.1"],
+        pack: DAEMON,
+        run: guest::bad_host::hybrid,
+        ..SUITE
+    },
+    Suite {
+        name: "bad-host-cgroups",
+        claims: "without control groups the daemon says so",
+        boot: Boot {
+            cgroups: Cgroups::None,
+            ..Boot::DEFAULT
+        },
+        gate: &["6.1"],
+        pack: DAEMON,
+        run: guest::bad_host::without_cgroups,
+        ..SUITE
+    },
+    Suite {
+        name: "count",
+        claims: "the hooks cost an unzoned caller almost nothing, counted in instructions",
+        gate: &["6.12"],
+        limit: 300,
+        budget: 60,
+        boot: Boot::COUNT,
+        run: guest::count::run,
+        ..SUITE
+    },
+    Suite {
+        name: "preempt",
+        claims: "on a fully preemptible kernel no hook is skipped, and denials are counted exactly",
+        gate: &["6.12"],
+        limit: 300,
+        budget: 60,
+        boot: Boot {
+            processors: 1,
+            kernel_args: &["preempt=full"],
+            ..Boot::DEFAULT
+        },
+        run: guest::preempt::run,
         ..SUITE
     },
     Suite {
@@ -117,17 +241,6 @@ pub const ALL: &[Suite] = &[
         boot: Boot::COUNT,
         run: guest::options::count,
         ..SUITE
-    },
-    Suite {
-        name: "enforce",
-        claims: "zones are kept apart: files, signals, sockets, nested cgroups, renames",
-        kernels: EVERY,
-        gate: USUAL,
-        limit: 300,
-        budget: 60,
-        boot: Boot::DEFAULT,
-        pack: &[],
-        run: guest::enforce::run,
     },
 ];
 

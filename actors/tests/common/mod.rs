@@ -17,6 +17,7 @@ use syva_actors::{CommandError, Done, Engine, Request, StartError};
 use syva_journal::{Journal, JournalReader, Memory, Record};
 use syva_model::admit::Node;
 use syva_model::command::{BootId, Command, Pod, Policy};
+use syva_model::decision::Operation;
 use syva_model::entry::Peer;
 use syva_model::hook::Hook;
 use syva_model::image::{CgroupId, Image, MemberRow, Mode, Origin, ZoneId};
@@ -270,6 +271,7 @@ pub fn event(number: u64) -> KernelEvent {
         comm: "test".into(),
         object_pid: 0,
         signal: 0,
+        operation: Operation::Use,
         inode: 7,
         claim: None,
         depth: 0,

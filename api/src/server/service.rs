@@ -7,16 +7,16 @@ use syva_actors::outcome::Done;
 use syva_actors::{CommandError, Engine, Request as Ask};
 use syva_model::admit::RefusalKind;
 use syva_model::command::Pod;
-use syva_model::image::{CgroupId, Pair, Scope, ZoneId};
-use syva_model::name::Party;
-use syva_model::state::{Claim, State};
+use syva_model::image::{CgroupId, Pair, ZoneId};
+use syva_model::state::State;
+use tokio::sync::watch::Receiver;
 use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tonic::{Request, Response, Status};
 
 use super::status::Known;
 use super::trailers::NotEnforced;
-use super::{convert, journal, refuse, status, watch};
+use super::{convert, journal, listing, refuse, status, watch};
 use crate::v1;
 use crate::v1::syva_core_server::SyvaCore;
 
@@ -27,14 +27,17 @@ type Stream<T> = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Sta
 pub struct Service {
     engine: Arc<Engine>,
     since: Instant,
+    /// Turns true when serving is to end.
+    stopped: Receiver<bool>,
 }
 
 impl Service {
-    /// A service that counts its uptime from now.
-    pub fn new(engine: Arc<Engine>) -> Service {
+    /// A service that counts its uptime from now, and ends its endless streams with `stopped`.
+    pub fn new(engine: Arc<Engine>, stopped: Receiver<bool>) -> Service {
         Service {
             engine,
             since: Instant::now(),
+            stopped,
         }
     }
 
@@ -81,17 +84,6 @@ impl Service {
             .ask(move |glance| question(glance.state, glance.applied));
         asked.await.map_err(refuse::gone)
     }
-}
-
-/// The ids a listing is limited to: all if no name is given.
-fn only(state: &State, name: &str) -> Result<Option<ZoneId>, Status> {
-    if name.is_empty() {
-        return Ok(None);
-    }
-    let party = Party::new(name).map_err(|error| Status::invalid_argument(error.to_string()))?;
-    let id = state.party_id(&party);
-    id.map(Some)
-        .ok_or_else(|| Status::not_found(format!("there is no zone {name}")))
 }
 
 #[tonic::async_trait]
@@ -230,7 +222,7 @@ impl SyvaCore for Service {
         let name = request.into_inner().zone_name;
         let pairs = self
             .ask(move |state, _| {
-                let zone = only(state, &name)?;
+                let zone = listing::only(state, &name)?;
                 let wanted = |pair: &&Pair| zone.is_none_or(|zone| pair.contains(zone));
                 let pairs = state
                     .open_pairs()
@@ -300,9 +292,12 @@ impl SyvaCore for Service {
     ) -> Reply<Stream<v1::DenyEvent>> {
         let events = self.engine.subscribe(request.into_inner().follow).await;
         let events = ReceiverStream::new(events.map_err(refuse::gone)?);
-        Ok(Response::new(Box::pin(
-            events.map(|delivery| Ok(watch::event(&delivery))),
-        )))
+        let events = events.map(|delivery| Some(Ok(watch::event(&delivery))));
+        // None ends the stream: there are no more events, or serving is to end.
+        let stopped = WatchStream::new(self.stopped.clone()).filter(|stopped| *stopped);
+        let ended = events.chain(tokio_stream::once(None));
+        let ended = ended.merge(stopped.map(|_| None));
+        Ok(Response::new(Box::pin(ended.map_while(|event| event))))
     }
 
     type ReadJournalStream = Stream<v1::JournalEntry>;
@@ -332,7 +327,9 @@ impl SyvaCore for Service {
         request: Request<v1::ListContainersRequest>,
     ) -> Reply<v1::ListContainersResponse> {
         let name = request.into_inner().zone_name;
-        let containers = self.ask(move |state, _| containers(state, &name)).await??;
+        let containers = self
+            .ask(move |state, _| listing::containers(state, &name))
+            .await??;
         Ok(Response::new(v1::ListContainersResponse { containers }))
     }
 
@@ -341,7 +338,9 @@ impl SyvaCore for Service {
         request: Request<v1::ListHostPathsRequest>,
     ) -> Reply<v1::ListHostPathsResponse> {
         let name = request.into_inner().zone_name;
-        let paths = self.ask(move |state, _| host_paths(state, &name)).await??;
+        let paths = self
+            .ask(move |state, _| listing::host_paths(state, &name))
+            .await??;
         Ok(Response::new(v1::ListHostPathsResponse { paths }))
     }
 }
@@ -351,50 +350,4 @@ fn no_ip_zones() -> Status {
         "addresses are not assigned to zones yet: nothing mediates the network, so nothing would \
          come of it",
     )
-}
-
-fn containers(state: &State, name: &str) -> Result<Vec<v1::ContainerSummary>, Status> {
-    let zone = only(state, name)?;
-    let members = state
-        .members
-        .iter()
-        .filter(|(_, member)| zone.is_none_or(|z| z == member.zone));
-    let summaries = members.map(|(id, member)| v1::ContainerSummary {
-        container_id: id.clone(),
-        zone: state.zone_label(member.zone),
-        cgroup_id: member.cgroup.0,
-        cgroup_path: member.cgroup_path.clone(),
-        source: member.source.clone(),
-        generation: member.generation,
-        pod_namespace: member.pod.namespace.clone(),
-        pod_name: member.pod.name.clone(),
-        pod_uid: member.pod.uid.clone(),
-        seq: member.seq,
-    });
-    Ok(summaries.collect())
-}
-
-fn host_paths(state: &State, name: &str) -> Result<Vec<v1::HostPath>, Status> {
-    let zone = only(state, name)?;
-    let entry = |claim: &Claim, inode: u64, standing: &str| v1::HostPath {
-        zone: state.zone_label(claim.zone),
-        path: claim.path.clone(),
-        recursive: claim.scope() == Scope::Subtree,
-        inode,
-        state: standing.to_owned(),
-        seq: claim.seq,
-    };
-    let held = state
-        .claims
-        .iter()
-        .map(|(key, claim)| (claim, key.ino, "claimed"));
-    let lost = state.lost.values().map(|claim| (claim, 0, "lost"));
-    let wanted = held
-        .chain(lost)
-        .filter(|(claim, ..)| zone.is_none_or(|z| z == claim.zone));
-    let mut paths: Vec<v1::HostPath> = wanted
-        .map(|(claim, inode, standing)| entry(claim, inode, standing))
-        .collect();
-    paths.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(paths)
 }

@@ -11,7 +11,8 @@ use crate::v1;
 
 /// What holds for every zone until later versions change it. README and SECURITY.md say the same.
 const NOT_YET: &[&str] = &[
-    "only opening files, sending signals and connecting to Unix stream sockets is mediated yet",
+    "only opening, executing and mapping files to execute them, sending signals, ptrace and connecting to Unix stream \
+     sockets is mediated yet",
     "nothing is pinned yet: while the daemon is down or restarts, nothing is enforced",
 ];
 

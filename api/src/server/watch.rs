@@ -1,7 +1,9 @@
 //! WatchEvents: denials as the protocol tells them, with what a person needs to understand one.
 
 use syva_actors::fanout::{Delivery, Denial};
+use syva_model::decision::Operation;
 use syva_model::hook::{Hook, ObjectKind};
+use syva_model::image::ZoneId;
 use syva_model::kernel::Verdict;
 
 use crate::v1;
@@ -34,7 +36,7 @@ pub fn event(delivery: &Delivery) -> v1::DenyEvent {
         dst_ip: String::new(),
         dst_port: 0,
         what_failed: what_failed(&delivery.denial),
-        why_it_matters: why(kernel.hook, zone, target),
+        why_it_matters: why(&delivery.denial),
         possible_causes: causes(&delivery.denial),
         applied_seq: kernel.applied,
         applying_seq: kernel.applying,
@@ -49,10 +51,17 @@ pub fn event(delivery: &Delivery) -> v1::DenyEvent {
 fn context(denial: &Denial) -> String {
     let kernel = &denial.kernel;
     match kernel.hook {
-        Hook::FileOpen => format!("inode {}", kernel.inode),
+        Hook::FileOpen | Hook::BprmCheckSecurity | Hook::MmapFile => {
+            format!("inode {}", kernel.inode)
+        }
         Hook::TaskKill => format!("signal {} to process {}", kernel.signal, kernel.object_pid),
         Hook::UnixStreamConnect if denial.path.is_empty() => "an unnamed socket".to_owned(),
         Hook::UnixStreamConnect => format!("socket {}", denial.path),
+        Hook::PtraceAccessCheck if kernel.operation == Operation::Inspect => {
+            format!("reading about process {}", kernel.object_pid)
+        }
+        Hook::PtraceAccessCheck => format!("attaching to process {}", kernel.object_pid),
+        Hook::PtraceTraceme => format!("tracing process {}, which asked for it", kernel.object_pid),
     }
 }
 
@@ -63,16 +72,35 @@ fn what_failed(denial: &Denial) -> String {
         Hook::FileOpen => format!("opening {}", denial.path),
         Hook::TaskKill => format!("sending signal {}", kernel.signal),
         Hook::UnixStreamConnect => format!("connecting to {}", context(denial)),
+        Hook::BprmCheckSecurity => format!("executing {}", denial.path),
+        Hook::MmapFile => format!("mapping {} to execute it", denial.path),
+        Hook::PtraceAccessCheck | Hook::PtraceTraceme => context(denial),
     };
     let outcome = match kernel.verdict {
+        // What a system call makes of a refusal of ptrace's right is its own: EPERM or EACCES.
+        Verdict::Deny if kernel.operation != Operation::Use => "was refused",
         Verdict::Deny => "was refused with EPERM",
         Verdict::WouldDeny => "would be refused if the zone were not audited",
     };
     format!("{what} by {who} {outcome}")
 }
 
-fn why(hook: Hook, zone: &str, target: &str) -> String {
-    let object = match hook.object_kind() {
+fn why(denial: &Denial) -> String {
+    let Denial {
+        kernel,
+        zone,
+        target,
+        ..
+    } = denial;
+    if kernel.operation != Operation::Use {
+        let who = if kernel.subject == kernel.object {
+            "each other".to_owned()
+        } else {
+            format!("those of {target}")
+        };
+        return format!("processes of zone {zone} may not trace {who}");
+    }
+    let object = match kernel.hook.object_kind() {
         ObjectKind::File => "files",
         ObjectKind::Task => "processes",
         ObjectKind::Socket => "sockets",
@@ -87,9 +115,19 @@ fn causes(denial: &Denial) -> Vec<String> {
         target,
         ..
     } = denial;
-    let mut causes = vec![format!(
-        "the pair {zone} and {target} is not allowed; if it should be: syva-cli comms allow {zone} {target}"
-    )];
+    // Between two zones no command opens tracing, and inside one no pair does.
+    let pair = kernel.operation == Operation::Use || kernel.object == ZoneId::HOST;
+    let mut causes = vec![if kernel.subject == kernel.object && !pair {
+        format!(
+            "zone {zone} is registered without allow_ptrace (syva-cli zones register --allow-ptrace)"
+        )
+    } else if pair {
+        format!(
+            "the pair {zone} and {target} is not allowed; if it should be: syva-cli comms allow {zone} {target}"
+        )
+    } else {
+        "tracing across zones is refused even for an allowed pair".to_owned()
+    }];
     if kernel.hook.object_kind() == ObjectKind::File {
         causes.push(format!(
             "the path is claimed by {target}: syva-cli host-paths list --zone {target}"
@@ -100,4 +138,64 @@ fn causes(denial: &Denial) -> Vec<String> {
         kernel.subject_cgroup
     ));
     causes
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use syva_model::image::CgroupId;
+    use syva_model::kernel::KernelEvent;
+
+    use super::*;
+
+    fn told(operation: Operation, object: u32, target: &str) -> v1::DenyEvent {
+        let kernel = KernelEvent {
+            monotonic_ns: 1,
+            hook: Hook::PtraceAccessCheck,
+            verdict: Verdict::Deny,
+            subject: ZoneId(1),
+            subject_cgroup: CgroupId(7),
+            object: ZoneId(object),
+            pid: 2,
+            tid: 2,
+            comm: "gdb".into(),
+            object_pid: 3,
+            signal: 0,
+            operation,
+            inode: 0,
+            claim: None,
+            depth: 0,
+            name: String::new(),
+            applied: 0,
+            applying: 0,
+        };
+        event(&Delivery {
+            denial: Arc::new(Denial {
+                kernel,
+                zone: "web".into(),
+                target: target.into(),
+                path: String::new(),
+            }),
+            lost_before: 0,
+        })
+    }
+
+    #[test]
+    fn what_is_said_of_ptrace_is_what_would_help() {
+        let inside = told(Operation::Control, 1, "web");
+        assert_eq!(inside.context, "attaching to process 3");
+        assert!(
+            inside
+                .what_failed
+                .starts_with("attaching to process 3 by gdb")
+        );
+        assert!(inside.possible_causes[0].contains("allow_ptrace"));
+        let across = told(Operation::Inspect, 2, "db");
+        assert_eq!(across.context, "reading about process 3");
+        assert!(!across.possible_causes[0].contains("comms allow"));
+        assert!(across.why_it_matters.ends_with("may not trace those of db"));
+        let host = told(Operation::Control, 0, "host");
+        assert!(host.possible_causes[0].contains("comms allow web host"));
+    }
 }

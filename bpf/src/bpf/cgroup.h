@@ -38,7 +38,7 @@ int BPF_PROG(cgroup_mkdir, struct cgroup *cgroup, const char *path)
 {
 	struct member_row row = {};
 	__u64 id, parent;
-	long err;
+	int err; /* not long: before 6.4 the upper half of what map helpers return is undefined */
 
 	if (!in_default_hierarchy(cgroup))
 		return 0;
@@ -71,7 +71,7 @@ SEC("tp_btf/cgroup_release")
 int BPF_PROG(cgroup_release, struct cgroup *cgroup, const char *path)
 {
 	__u64 *slot, id;
-	long err;
+	int err;
 
 	if (!in_default_hierarchy(cgroup))
 		return 0;

@@ -22,11 +22,12 @@ enum verdict {
 };
 
 struct question {
-	unsigned int kind;    /* enum object_kind */
-	unsigned int subject; /* the caller's zone */
-	unsigned int flags;   /* of the caller's zone row; 0, the strictest, if it has none */
-	unsigned int object;  /* the object's zone */
-	unsigned int pair;    /* whether the pair of the two is allowed */
+	unsigned int kind;	/* enum object_kind */
+	unsigned int operation; /* enum operation */
+	unsigned int subject;	/* the caller's zone */
+	unsigned int flags;	/* of the caller's zone row; 0, the strictest, if it has none */
+	unsigned int object;	/* the object's zone */
+	unsigned int pair;	/* whether the pair of the two is allowed */
 };
 
 /* Nothing may reach what is changing zone, nor what could not be identified. */
@@ -37,20 +38,35 @@ static inline int out_of_reach(unsigned int object)
 
 /* Whether the answer is "allow" whatever the zone row and the pair say: the fast path asks this
  * first. */
-static inline int settled(unsigned int kind, unsigned int subject, unsigned int object)
+static inline int settled(unsigned int kind, unsigned int operation, unsigned int subject,
+			  unsigned int object)
 {
 	if (subject == ZONE_HOST)
 		return 1;
 	if (out_of_reach(object))
 		return 0;
-	return object == subject || (object == ZONE_HOST && kind == OBJECT_FILE);
+	if (object == subject)
+		return operation != OPERATION_CONTROL;
+	return object == ZONE_HOST && kind == OBJECT_FILE;
+}
+
+/*
+ * Whether the zone's permissions and pairs open what is not settled. A pair of zones opens their
+ * use, never tracing across them; the host in a pair opens both, since the operator named it.
+ */
+static inline int opened(const struct question *q)
+{
+	if (out_of_reach(q->object))
+		return 0;
+	if (q->object == q->subject)
+		return q->flags & ZONE_FLAG_PTRACE;
+	return q->pair && (q->operation == OPERATION_USE || q->object == ZONE_HOST);
 }
 
 static inline enum verdict decide(const struct question *q)
 {
-	if (settled(q->kind, q->subject, q->object) || (q->flags & ZONE_FLAG_PRIVILEGED))
-		return VERDICT_ALLOW;
-	if (q->pair && !out_of_reach(q->object))
+	if (settled(q->kind, q->operation, q->subject, q->object) ||
+	    (q->flags & ZONE_FLAG_PRIVILEGED) || opened(q))
 		return VERDICT_ALLOW;
 	return q->flags & ZONE_FLAG_AUDIT ? VERDICT_WOULD_DENY : VERDICT_DENY;
 }

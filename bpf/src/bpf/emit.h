@@ -30,13 +30,15 @@ static __always_inline bool pair_allowed(__u32 a, __u32 b)
 
 /* Answers and counts. Rows are looked up only if they can matter. */
 static __always_inline enum verdict judge(enum hook hook, enum object_kind kind,
-					  const struct subject *subject, __u32 object)
+					  enum operation operation, const struct subject *subject,
+					  __u32 object)
 {
 	enum verdict verdict = VERDICT_ALLOW;
 
-	if (!settled(kind, subject->zone, object)) {
+	if (!settled(kind, operation, subject->zone, object)) {
 		struct question question = {
 			.kind = kind,
+			.operation = operation,
 			.subject = subject->zone,
 			.flags = flags_of_zone(subject->zone),
 			.object = object,
@@ -49,6 +51,20 @@ static __always_inline enum verdict judge(enum hook hook, enum object_kind kind,
 	if (verdict == VERDICT_DENY)
 		count_denial(hook, subject->zone, object);
 	return verdict;
+}
+
+/*
+ * Reads a hook's argument as memory; 0 if that fails, which is counted. 6.12 and later take every
+ * pointer among a hook's arguments for non-null: they compile a test of it away, and load through
+ * it without a net, so that a null would be an oops.
+ */
+static __always_inline __u64 argument(enum hook hook, enum error_site site, __u64 *ctx, int number)
+{
+	__u64 value = 0;
+
+	if (bpf_probe_read_kernel(&value, sizeof(value), &ctx[number]))
+		count_hook_error(hook, site);
+	return value;
 }
 
 /*

@@ -12,28 +12,75 @@ static __always_inline void describe_file(struct event *event, struct file *file
 		describe_dentry(event, dentry);
 }
 
+/* Judges the use of a file, and tells of a refusal; the hook's return value. */
+static __always_inline int use_file(enum hook hook, const struct subject *subject,
+				    struct file *file)
+{
+	__u32 object = label_of_file(hook, file);
+	enum verdict verdict = judge(hook, OBJECT_FILE, OPERATION_USE, subject, object);
+	struct event *event;
+
+	if (verdict == VERDICT_ALLOW)
+		return 0;
+	event = event_begin(hook, verdict, subject, object);
+	if (event) {
+		describe_file(event, file);
+		event_end(event);
+	}
+	return answer(verdict);
+}
+
 /* open(2) and its kin, by path or by handle; also the kernel's own opens on a task's behalf. */
 SEC("lsm/file_open")
 int BPF_PROG(file_open, struct file *file, int ret)
 {
-	enum verdict verdict;
 	struct subject subject;
-	struct event *event;
-	__u32 object;
 
 	/* Another BPF program has refused already. */
 	if (ret)
 		return ret;
 	if (!current_subject(&subject))
 		return 0;
-	object = label_of_file(HOOK_FILE_OPEN, file);
-	verdict = judge(HOOK_FILE_OPEN, HOOK_FILE_OPEN_KIND, &subject, object);
-	if (verdict == VERDICT_ALLOW)
+	return use_file(HOOK_FILE_OPEN, &subject, file);
+}
+
+/*
+ * execve(2) and its kin; called again for a script's interpreter, with that as the file. What is
+ * executed has always been opened first, by the same task and past file_open: by path, by
+ * descriptor (it is opened anew) and through binfmt_misc alike. So this hook refuses what came to
+ * belong to another zone in between, and the opening may take as long as a task likes: it waits for
+ * the holder of a lease. An ELF file's interpreter is opened and mapped, but does not come here.
+ */
+SEC("lsm/bprm_check_security")
+int BPF_PROG(bprm_check_security, struct linux_binprm *bprm, int ret)
+{
+	struct subject subject;
+
+	if (ret)
+		return ret;
+	if (!current_subject(&subject))
 		return 0;
-	event = event_begin(HOOK_FILE_OPEN, verdict, &subject, object);
-	if (event) {
-		describe_file(event, file);
-		event_end(event);
-	}
-	return answer(verdict);
+	return use_file(HOOK_BPRM_CHECK_SECURITY, &subject, bprm->file);
+}
+
+/*
+ * mmap(2) and its kin, and the kernel's own mapping of what is executed. `prot` is what it will be:
+ * a personality may have added PROT_EXEC to what was asked for. Anonymous memory has no file.
+ * Making a mapping executable later is another hook's, file_mprotect.
+ */
+SEC("lsm/mmap_file")
+int BPF_PROG(mmap_file, struct file *file, unsigned long reqprot, unsigned long prot,
+	     unsigned long flags, int ret)
+{
+	struct subject subject;
+
+	if (ret)
+		return ret;
+	if (!(prot & PROT_EXEC) || !current_subject(&subject))
+		return 0;
+	/* Asked twice: of memory for the reason argument() gives, and of the pointer because 7.x
+	 * knows that it may be null and wants it tested. */
+	if (!argument(HOOK_MMAP_FILE, SITE_MAPPED_FILE, ctx, 0) || !file)
+		return 0;
+	return use_file(HOOK_MMAP_FILE, &subject, file);
 }

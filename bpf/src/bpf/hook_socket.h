@@ -39,7 +39,8 @@ int BPF_PROG(unix_stream_connect, struct sock *sock, struct sock *other, struct 
 	if (!current_subject(&subject))
 		return 0;
 	object = zone_of_socket(HOOK_UNIX_STREAM_CONNECT, other);
-	verdict = judge(HOOK_UNIX_STREAM_CONNECT, HOOK_UNIX_STREAM_CONNECT_KIND, &subject, object);
+	verdict = judge(HOOK_UNIX_STREAM_CONNECT, HOOK_UNIX_STREAM_CONNECT_KIND, OPERATION_USE,
+			&subject, object);
 	if (verdict == VERDICT_ALLOW)
 		return 0;
 	event = event_begin(HOOK_UNIX_STREAM_CONNECT, verdict, &subject, object);

@@ -5,16 +5,11 @@
 /*
  * With credentials given, the sender is not current: USB's asynchronous completion signals the task
  * that submitted the request, from whatever context it completes in. Current's zone says nothing
- * about it. The argument is read as memory: 6.12 and later take every pointer among a hook's
- * arguments for non-null, and would compile a test of `cred` into "always given, always allowed".
+ * about it.
  */
 static __always_inline bool sent_by_another(__u64 *ctx)
 {
-	__u64 cred = 0;
-
-	if (bpf_probe_read_kernel(&cred, sizeof(cred), &ctx[3]))
-		count_hook_error(HOOK_TASK_KILL, SITE_CRED);
-	return cred;
+	return argument(HOOK_TASK_KILL, SITE_CRED, ctx, 3);
 }
 
 /* kill(2) and its kin; signals that the kernel itself sends do not come here. */
@@ -38,7 +33,7 @@ int BPF_PROG(task_kill, struct task_struct *target, struct kernel_siginfo *info,
 		return 0;
 	}
 	object = zone_of_cgroup(cgroup);
-	verdict = judge(HOOK_TASK_KILL, HOOK_TASK_KILL_KIND, &subject, object);
+	verdict = judge(HOOK_TASK_KILL, HOOK_TASK_KILL_KIND, OPERATION_USE, &subject, object);
 	if (verdict == VERDICT_ALLOW)
 		return 0;
 	event = event_begin(HOOK_TASK_KILL, verdict, &subject, object);

@@ -15,6 +15,10 @@
 #define S_IFMT	 0170000
 #define S_IFSOCK 0140000
 
+#define PROT_EXEC	    4
+#define PTRACE_MODE_ATTACH  2
+#define PTRACE_MODE_NOAUDIT 4
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct hlist_node {
@@ -23,6 +27,10 @@ struct hlist_node {
 
 struct hlist_head {
 	struct hlist_node *first;
+};
+
+struct hlist_bl_node {
+	struct hlist_bl_node **pprev;
 };
 
 struct qstr {
@@ -45,6 +53,7 @@ struct inode {
 };
 
 struct dentry {
+	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
@@ -67,6 +76,20 @@ struct file {
 	struct path f_path;
 	struct inode *f_inode;
 	void *private_data;
+};
+
+struct linux_binprm {
+	struct file *file;
+};
+
+/* Since 5.12 mounts map ids, and functions like vfs_link() take the mapping as an argument. */
+struct vfsmount___userns {
+	void *mnt_userns;
+};
+
+/* Since 6.2. */
+struct vfsmount___idmap {
+	void *mnt_idmap;
 };
 
 struct renamedata {
@@ -106,6 +129,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	struct css_set *cgroups;
+	char comm[16];
 };
 
 struct sock_cgroup_data {

@@ -72,13 +72,13 @@ struct {
 	__type(value, struct control_row);
 } control SEC(".maps");
 
-/* Advanced by the kernel after a rename that may have changed a label. */
+/* Advanced by the kernel after a rename or link that may have changed a label. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, __u64);
-} rename_epoch SEC(".maps");
+} move_epoch SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_INODE_STORAGE);

@@ -121,12 +121,12 @@ static __always_inline __u64 current_epoch(void)
 {
 	__u32 zero = 0;
 	struct control_row *row = bpf_map_lookup_elem(&control, &zero);
-	__u64 *renames = bpf_map_lookup_elem(&rename_epoch, &zero);
+	__u64 *moves = bpf_map_lookup_elem(&move_epoch, &zero);
 
 	/* Never 0, which marks a label that was never written. */
-	if (!row || !renames)
+	if (!row || !moves)
 		return 0;
-	return 1 + *(volatile __u64 *)&row->epoch + *(volatile __u64 *)renames;
+	return 1 + *(volatile __u64 *)&row->epoch + *(volatile __u64 *)moves;
 }
 
 /*
@@ -154,7 +154,7 @@ static __always_inline __u32 label_of_file(enum hook hook, struct file *file)
 	struct found found;
 	__u64 tagged;
 
-	/* A hard link's label depends on the path, and links come and go without a rename. */
+	/* With several names, the label is the name's, not the inode's. */
 	if (inode->i_nlink <= 1 && dentry->d_inode == inode) {
 		/* f_inode, not the dentry's: 7.x does not trust what it finds through f_path. */
 		cached = bpf_inode_storage_get(&labels, inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -171,14 +171,17 @@ static __always_inline __u32 label_of_file(enum hook hook, struct file *file)
 	} else if (dentry->d_inode == inode) {
 		walk(dentry, true, &found);
 	} else {
-		dentry = alias_of(inode);
-		if (!dentry) {
+		struct dentry *alias = alias_of(inode);
+
+		if (!alias) {
 			count_hook_error(hook, SITE_ALIAS);
 			return ZONE_UNKNOWN;
 		}
-		walk(dentry, false, &found);
+		walk(alias, false, &found);
 	}
-	if (cached && found.zone != ZONE_UNKNOWN) {
+	/* An unlinked name (still open, and opened again through /proc) says nothing of the other
+	 * names. */
+	if (cached && found.zone != ZONE_UNKNOWN && dentry->d_hash.pprev) {
 		*(volatile __u64 *)&cached->tagged = (epoch << 32) | found.zone;
 		*(volatile __u64 *)&cached->epoch = epoch;
 	}

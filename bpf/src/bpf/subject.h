@@ -65,14 +65,18 @@ static __always_inline __u32 zone_of_cgroup(__u64 cgroup)
 	return row.zone;
 }
 
-/* Whether the current task is in a zone. Everyone pays for this on every hook. */
-static __always_inline bool current_subject(struct subject *subject)
+/* Whether tasks of the cgroup are in a zone. */
+static __always_inline bool subject_of(__u64 cgroup, struct subject *subject)
 {
-	__u64 cgroup = current_cgroup();
-
 	subject->cgroup = cgroup;
 	subject->zone = zone_of_cgroup(cgroup);
 	return subject->zone != ZONE_HOST;
+}
+
+/* Whether the current task is in a zone. Everyone pays for this on every hook. */
+static __always_inline bool current_subject(struct subject *subject)
+{
+	return subject_of(current_cgroup(), subject);
 }
 
 #endif

@@ -8,10 +8,11 @@
 #include <bpf/bpf_tracing.h>
 
 #include "hook_file.h"
+#include "hook_ptrace.h"
 #include "hook_socket.h"
 #include "hook_task.h"
 #include "cgroup.h"
-#include "rename.h"
+#include "move.h"
 #include "probe.h"
 
 /* The kernel runs LSM programs under a GPL-compatible licence only. */

@@ -116,7 +116,7 @@ struct event {
 	__u32 tid;
 	__u32 object_pid;
 	__u32 signal;
-	__u32 pad;
+	__u32 operation;
 	char comm[COMM_BYTES];
 	char name[NAME_BYTES];
 };

@@ -7,7 +7,8 @@ unsigned int syva_decide(const struct question *question)
 	return decide(question);
 }
 
-int syva_settled(unsigned int kind, unsigned int subject, unsigned int object)
+int syva_settled(unsigned int kind, unsigned int operation, unsigned int subject,
+		 unsigned int object)
 {
-	return settled(kind, subject, object);
+	return settled(kind, operation, subject, object);
 }

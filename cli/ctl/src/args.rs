@@ -98,6 +98,19 @@ mod tests {
     }
 
     #[test]
+    fn every_example_of_the_docs_parses() {
+        let docs = include_str!("../../../docs/cli.md");
+        let quoted = docs.split('`').skip(1).step_by(2);
+        let examples: Vec<&str> = quoted
+            .filter_map(|text| text.strip_prefix("syva-cli "))
+            .collect();
+        assert!(examples.len() >= 15, "{examples:?}");
+        for example in examples {
+            assert!(parse(example).is_ok(), "{example}");
+        }
+    }
+
+    #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
     }

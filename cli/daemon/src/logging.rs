@@ -1,5 +1,7 @@
 //! Logs: `RUST_LOG` says which, `--log-format` how.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 use crate::args::LogFormat;
@@ -14,6 +16,7 @@ pub fn init(format: LogFormat) {
     let filter = chosen.unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => builder.init(),

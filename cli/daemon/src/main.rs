@@ -20,6 +20,9 @@ use args::{Args, Backend};
 fn main() -> Result<()> {
     let args = Args::parse();
     logging::init(args.log_format);
+    // FAILPOINTS names the points and what happens there.
+    #[cfg(feature = "failpoints")]
+    let _armed = fail::FailScenario::setup();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();

@@ -25,8 +25,8 @@ pub fn facts(args: &Args) -> Result<Facts> {
     let node = Node {
         capacity: args.capacity(),
         engine_paths: engine_paths(args)?,
-        own_cgroup: own_cgroup(args.backend, "self")?,
-        init_cgroup: own_cgroup(args.backend, "1")?,
+        own_cgroup: cgroup_of("self", args)?,
+        init_cgroup: cgroup_of("1", args)?,
     };
     Ok(Facts {
         node,
@@ -37,12 +37,16 @@ pub fn facts(args: &Args) -> Result<Facts> {
 
 /// The cgroup of a process. In memory there may be no cgroup v2 to speak of: only the root is out of
 /// bounds then.
-fn own_cgroup(backend: Backend, pid: &str) -> Result<String> {
-    match (cgroups::of_process(pid), backend) {
+fn cgroup_of(pid: &str, args: &Args) -> Result<String> {
+    match (cgroups::of_process(pid), args.backend) {
         (Ok(path), _) => Ok(path),
         (Err(_), Backend::Memory) => Ok("/".to_owned()),
         (Err(error), Backend::Libbpf) => Err(error).with_context(|| {
-            format!("cannot learn the cgroup of process {pid} from /proc/{pid}/cgroup")
+            let root = args.cgroup_root.display();
+            format!(
+                "cannot learn the cgroup of process {pid} from /proc/{pid}/cgroup: without cgroup v2 \
+                 there are no zones; mount -t cgroup2 cgroup2 {root}"
+            )
         }),
     }
 }

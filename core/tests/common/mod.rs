@@ -2,7 +2,7 @@
 #![allow(dead_code)] // each test binary uses its part
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use syva_model::admit::{Admission, Node, Refusal, admit};
+use syva_model::admit::{Admission, Node, Refusal, RefusalKind, admit};
 use syva_model::command::{Attach, BootId, ClaimFacts, Command, Pod, Policy};
 use syva_model::entry::{Entry, Hash, Peer};
 use syva_model::fold::Reply;
@@ -180,4 +180,28 @@ pub fn claim(name: &str, path: &str, ino: u64) -> Command {
         zone: zone(name),
         claim: facts(path, ino, Scope::Subtree),
     }
+}
+
+/// It is refused, as that kind of refusal, in words that name the reason.
+pub fn refused(outcome: Result<Reply, Refusal>, kind: RefusalKind, word: &str) {
+    let refusal = outcome.expect_err("refused");
+    assert_eq!(refusal.kind, kind, "{refusal}");
+    assert!(
+        refusal.message.contains(word),
+        "{refusal} should say {word:?}"
+    );
+}
+
+/// Two zones, a container in each.
+pub fn two_zones() -> World {
+    let mut world = World::new();
+    for command in [
+        register("web"),
+        register("db"),
+        attach("c1", "web", 101, 0),
+        attach("c2", "db", 102, 5),
+    ] {
+        world.run(command).expect("admitted");
+    }
+    world
 }

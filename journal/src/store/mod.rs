@@ -42,6 +42,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether something else holds the store's lock. Sled says so in words only.
+    pub(crate) fn is_locked(&self) -> bool {
+        matches!(self, StoreError::Sled { source: ::sled::Error::Io(source), .. }
+            if source.to_string().contains("could not acquire lock"))
+    }
+
     /// Whether there was no space left (ENOSPC, EDQUOT): space can be made and the store reopened.
     pub fn is_full(&self) -> bool {
         let kind = match self {

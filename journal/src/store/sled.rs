@@ -6,6 +6,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use sled::{Batch, Config, Db};
 use syva_model::entry::Hash;
@@ -24,6 +25,10 @@ const BETWEEN_SYNCS: usize = 256 * 1024;
 
 /// Sled's page cache in bytes. The journal is read from front to back: more would not help.
 const CACHE: u64 = 32 * 1024 * 1024;
+
+/// How long sled's threads may hold its lock after the store is closed. The journal's own lock keeps
+/// other daemons out meanwhile.
+const LET_GO: Duration = Duration::from_secs(2);
 
 /// Sled's log, below the journal's directory.
 pub(crate) const LOG: &str = "db";
@@ -52,7 +57,15 @@ impl SledStore {
             .path(dir)
             .cache_capacity(CACHE)
             .flush_every_ms(None);
-        let db = guarded(DOING, || config.open())?;
+        let begun = Instant::now();
+        let db = loop {
+            match guarded(DOING, || config.open()) {
+                Err(error) if error.is_locked() && begun.elapsed() < LET_GO => {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                other => break other?,
+            }
+        };
         let path = dir.join(LOG);
         let log = File::open(&path).map_err(|source| io(DOING, &path, source))?;
         Ok(SledStore {
@@ -277,6 +290,20 @@ mod tests {
         let error = store.make_durable().expect_err("the sync is ours");
         assert!(matches!(error, StoreError::Io { .. }), "{error}");
         assert!(is_in_the_file(dir.path(), text), "the flush came first");
+    }
+
+    #[test]
+    fn a_store_that_was_closed_can_be_opened_at_once() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut head = Head::EMPTY;
+        for round in 0..100_u64 {
+            let store = SledStore::open(dir.path()).expect("opens");
+            assert_eq!(store.last_key().expect("reads").unwrap_or(0), round);
+            let record = RawRecord::new(head, vec![1; 5000]);
+            head = head.after(&record.payload);
+            store.append(&[record]).expect("appends");
+            store.make_durable().expect("syncs");
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ enum Arguments {
         /// The suite's name.
         suite: String,
     },
+    /// Runs the demonstration on this very kernel, if it can enforce.
+    Demo,
     /// Says whether this kernel can enforce anything, and what it lacks.
     Able,
     /// Joins a cgroup and does one thing; the exit status is the error number.
@@ -31,7 +33,9 @@ enum Arguments {
 
 fn main() -> ExitCode {
     match Arguments::parse() {
-        Arguments::Run { suite } => run(&suite),
+        Arguments::Run { suite } => run(&suite, "suite"),
+        Arguments::Demo if host::lacking().is_empty() => run("demo", "demo"),
+        Arguments::Demo => able(),
         Arguments::Able => able(),
         Arguments::Act {
             cgroup,
@@ -41,7 +45,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(name: &str) -> ExitCode {
+fn run(name: &str, title: &str) -> ExitCode {
     let Some(suite) = suites::named(name) else {
         eprintln!("syva-guest: no suite named {name:?}; `vmtest list` names them");
         return ExitCode::FAILURE;
@@ -50,7 +54,7 @@ fn run(name: &str) -> ExitCode {
     if let Err(failure) = (suite.run)(&mut checks) {
         checks.check("the suite runs to its end", Err(chain(&*failure)));
     }
-    if checks.finish() {
+    if checks.finish(title) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

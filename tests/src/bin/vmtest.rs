@@ -24,6 +24,8 @@ enum Arguments {
         #[arg(long, default_value = "all")]
         suite: Vec<String>,
     },
+    /// Runs the demonstration, and ends with one line that says how it went.
+    Demo(Which),
     /// Runs what every change must pass: each suite on the kernels its entry names for it.
     Gate {
         /// Asks the mirror for newer kernels now, rather than once a day.
@@ -59,13 +61,19 @@ struct Tally {
 fn main() -> ExitCode {
     let done = match Arguments::parse() {
         Arguments::Kernels(which) => fetch(&which),
-        Arguments::Run { which, suite } => run_suites(&which, |series| choose(&suite, series)),
+        Arguments::Run { which, suite } => {
+            run_suites(&which, |series| choose(&suite, series)).map(Tally::finish)
+        }
+        Arguments::Demo(which) => {
+            let demo = [String::from("demo")];
+            run_suites(&which, |series| choose(&demo, series)).map(|tally| tally.finish_demo())
+        }
         Arguments::Gate { refresh } => {
             let which = Which {
                 kernel: vec![String::from("all")],
                 refresh,
             };
-            run_suites(&which, |series| Ok(gated(series)))
+            run_suites(&which, |series| Ok(gated(series))).map(Tally::finish)
         }
         Arguments::SelfTest(which) => self_test(&which),
         Arguments::List => {
@@ -153,7 +161,7 @@ fn self_test(which: &Which) -> Result<bool, VmError> {
 
 type Chosen = Result<Vec<&'static Suite>, VmError>;
 
-fn run_suites(which: &Which, choose: impl Fn(&Series) -> Chosen) -> Result<bool, VmError> {
+fn run_suites(which: &Which, choose: impl Fn(&Series) -> Chosen) -> Result<Tally, VmError> {
     let (cache, place) = (Cache::from_env()?, Workplace::of_this_program()?);
     let mut tally = Tally::default();
     for series in which.series()? {
@@ -180,7 +188,7 @@ fn run_suites(which: &Which, choose: impl Fn(&Series) -> Chosen) -> Result<bool,
             tally.add(suite, &kernel, &place);
         }
     }
-    Ok(tally.finish())
+    Ok(tally)
 }
 
 fn gated(series: &Series) -> Vec<&'static Suite> {
@@ -237,6 +245,17 @@ impl Tally {
                 self.broken.push(format!("{name}: could not be run"));
             }
         }
+    }
+
+    /// Says what went wrong, and last of all how many checks of the demonstration passed.
+    fn finish_demo(self) -> bool {
+        for broken in self.broken.iter().chain(&self.skipped) {
+            println!("vm: FAILED {broken}");
+        }
+        // A guest that did not come to its end has failed, whatever it checked before.
+        let failed = self.failed.max(self.broken.len() + self.skipped.len());
+        println!("demo: {} passed, {failed} failed", self.passed);
+        failed == 0 && self.passed > 0
     }
 
     /// Prints the sums; true if all is well.

@@ -1,16 +1,18 @@
 //! Does one thing from inside a cgroup, in a process of its own, and reports the kernel's answer.
 
+use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
-use super::Failure;
+use super::raw::{self, Lease};
+use super::{Failure, tracer};
 
 /// The kernel's answer to an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,20 +37,49 @@ pub fn make_cgroup(name: &str) -> Result<PathBuf, Failure> {
     Ok(dir)
 }
 
-/// Runs this program again, inside `cgroup`, to do `action` with `args`: open, write, create,
-/// unlink, mkdir, rmdir, rename, link, kill, connect, exec.
+/// Runs this program again, inside `cgroup`, to do `action` with `args`; [`perform`] has the list.
 pub fn act(cgroup: &Path, action: &str, args: &[&Path]) -> Outcome {
+    outcome(actor(cgroup, action, args).status(), cgroup, action)
+}
+
+/// The same with an open file, its standard input: opened by this process, which is in no zone.
+pub fn act_on(cgroup: &Path, action: &str, file: File) -> Outcome {
+    let status = actor(cgroup, action, &[]).stdin(file).status();
+    outcome(status, cgroup, action)
+}
+
+/// Executes `program` inside `cgroup`, and moves `file`, which is it or its interpreter, to `to`
+/// once it has been opened for that and before the kernel goes on. A lease holds the opener, after
+/// `file_open` and before `bprm_check_security`: nothing else comes between the two.
+pub fn exec_moved(cgroup: &Path, program: &Path, file: &Path, to: &Path) -> Outcome {
+    let moved = || -> Result<Outcome, Failure> {
+        let lease = Lease::take(file).map_err(|error| format!("taking a lease: {error}"))?;
+        let mut child = actor(cgroup, "exec", &[program]).spawn()?;
+        while !lease.is_waited_for()? {
+            if let Some(status) = child.try_wait()? {
+                let early = outcome(Ok(status), cgroup, "exec");
+                return Err(format!("it did not wait for the lease: {early:?}").into());
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        fs::rename(file, to)?;
+        drop(lease);
+        Ok(outcome(child.wait(), cgroup, "exec"))
+    };
+    moved().unwrap_or_else(|failure| Outcome::Broken(failure.to_string()))
+}
+
+fn actor(cgroup: &Path, action: &str, args: &[&Path]) -> Command {
     let mut command = Command::new("/proc/self/exe");
-    let status = command
-        .arg("act")
-        .arg(cgroup)
-        .arg(action)
-        .args(args)
-        .status();
+    command.arg("act").arg(cgroup).arg(action).args(args);
+    command
+}
+
+fn outcome(status: io::Result<ExitStatus>, cgroup: &Path, action: &str) -> Outcome {
     match status.map(|status| status.code()) {
         Ok(Some(0)) => Outcome::Done,
         Ok(Some(CANNOT_JOIN)) => Outcome::Broken(format!("cannot join {}", cgroup.display())),
-        Ok(Some(NOT_AN_ACTION)) => Outcome::Broken(format!("no action {action} {args:?}")),
+        Ok(Some(NOT_AN_ACTION)) => Outcome::Broken(format!("{action} did not work, or is none")),
         Ok(Some(code)) => Outcome::Refused(code),
         Ok(None) => Outcome::Broken(String::from("killed by a signal")),
         Err(error) => Outcome::Broken(format!("cannot start: {error}")),
@@ -77,12 +108,8 @@ impl Drop for Background {
 /// Runs this program again, inside `cgroup`, to do `action` (wait, listen) until it is dropped.
 /// Returns once it is in the cgroup.
 pub fn begin(cgroup: &Path, action: &str, args: &[&Path]) -> Result<Background, Failure> {
-    let mut command = Command::new("/proc/self/exe");
-    let child = command
-        .arg("act")
-        .arg(cgroup)
-        .arg(action)
-        .args(args)
+    let child = actor(cgroup, action, args)
+        .stdin(Stdio::null())
         .spawn()
         .map(Background)
         .map_err(|error| format!("starting {action}: {error}"))?;
@@ -95,6 +122,21 @@ pub fn begin(cgroup: &Path, action: &str, args: &[&Path]) -> Result<Background, 
         thread::sleep(Duration::from_millis(10));
     }
     Err(format!("{action} did not join {}", cgroup.display()).into())
+}
+
+/// A listening socket of that cgroup, at a path where nothing else is needed.
+pub fn listen(cgroup: &Path, path: &Path) -> Result<Background, Failure> {
+    let _ = fs::remove_file(path);
+    let listener = begin(cgroup, "listen", &[path])?;
+    for _ in 0..500 {
+        if path.exists() {
+            // bind(2) makes the path, listen(2) follows at once.
+            thread::sleep(Duration::from_millis(50));
+            return Ok(listener);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Err(format!("nobody listens on {}", path.display()).into())
 }
 
 /// What [`act`] runs: joins the cgroup, acts, and returns the exit status.
@@ -119,10 +161,38 @@ pub fn perform(cgroup: &Path, action: &str, args: &[PathBuf]) -> i32 {
             wait();
             Ok(())
         }
-        ("exec", [path, rest @ ..]) => Command::new(path).args(rest).status().map(drop),
+        ("storm", [path]) => super::preempt::storm(path),
+        ("opens", [path]) => super::count::opens(path),
+        ("maps", [path]) => super::count::maps(path),
+        ("exec", [path, rest @ ..]) => exec(path, rest),
+        ("exec-open", []) => exec_open(),
+        ("map", []) => raw::map(io::stdin(), true),
+        ("map-to-read", []) => raw::map(io::stdin(), false),
+        ("map-anonymous", []) => raw::map_anonymous(),
+        ("attach", [pid]) => tracer::attach(pid),
+        ("readlink", [path]) => fs::read_link(path).map(drop),
+        ("read-memory", [pid, address]) => tracer::read_memory(pid, address),
+        ("take-descriptor", [pid]) => tracer::take_descriptor(pid),
+        ("be-asked", [own, child]) => tracer::be_asked(own, child),
+        ("ask", []) => tracer::ask(),
         _ => return NOT_AN_ACTION,
     };
     result.map_or_else(exit_status, |()| 0)
+}
+
+/// Executes a program, which is to end well.
+fn exec(program: &Path, args: &[PathBuf]) -> io::Result<()> {
+    let status = Command::new(program).args(args).status()?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("{}: {status}", program.display())))
+}
+
+/// Becomes the program that is open as standard input, and is called `true`.
+fn exec_open() -> io::Result<()> {
+    let none: [&CStr; 0] = [];
+    match nix::unistd::fexecve(io::stdin(), &[c"true"], &none)? {}
 }
 
 /// Sends a signal; 0 only asks whether it might.

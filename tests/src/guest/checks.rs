@@ -81,9 +81,10 @@ impl Checks {
         self.line(&format!("NOTE {text}"));
     }
 
-    /// Prints the final marker; true if something was checked and nothing failed.
-    pub fn finish(mut self) -> bool {
-        let marker = format!("suite: {} passed, {} failed", self.passed, self.failed);
+    /// Prints the final marker, `TITLE: N passed, M failed`; true if something was checked and
+    /// nothing failed. The harness reads markers whose title is `suite`.
+    pub fn finish(mut self, title: &str) -> bool {
+        let marker = format!("{title}: {} passed, {} failed", self.passed, self.failed);
         self.line(&marker);
         self.passed > 0 && self.failed == 0
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use syva_bpf::{LibbpfKernel, verify};
+use syva_model::hook::Hook;
 use syva_model::kernel::{Capacity, Kernel as _};
 
 use super::{Checks, Failure};
@@ -74,7 +75,7 @@ fn check_maps(
         ("barrier", "ArrayOfMaps", 1),
         ("events", "RingBuf", 1 << 20),
         ("denials", "Hash", 16_384),
-        ("hook_counters", "PercpuArray", 3),
+        ("hook_counters", "PercpuArray", Hook::ALL.len() as u32),
     ] {
         let found = maps
             .iter()

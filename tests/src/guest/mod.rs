@@ -1,13 +1,24 @@
 //! The guest side: what runs inside a virtual machine, a module a suite.
 
 pub mod actor;
+pub mod bad_host;
 pub mod checks;
+pub mod count;
+pub mod crash;
+pub mod demo;
 pub mod deny_open;
+pub mod docs;
+pub mod empty_open;
 pub mod enforce;
 pub mod harness;
 pub mod host;
+pub mod life;
 pub mod load;
 pub mod options;
+pub mod preempt;
+pub mod raw;
+pub mod stage;
+pub mod tracer;
 
 use std::env;
 use std::path::PathBuf;

@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use syva_bpf::verify::rename_epoch;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use syva_bpf::verify::move_epoch;
 use syva_model::hook::Hook;
+use syva_model::image::Scope;
 
-use super::world::World;
+use super::world::{ONE, World};
 use crate::guest::{Checks, Failure};
 
 pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
@@ -31,11 +33,11 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         "open",
         &[&file_inside],
     )?;
-    let before = rename_epoch(&world.kernel)?;
+    let before = move_epoch(&world.kernel)?;
     fs::rename(inside, outside)?;
     checks.equal(
         "a rename out of a claim advances the epoch",
-        &rename_epoch(&world.kernel)?,
+        &move_epoch(&world.kernel)?,
         &(before + 1),
     );
     world.allowed(
@@ -62,17 +64,18 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         &[&file_inside],
     )?;
 
-    let before = rename_epoch(&world.kernel)?;
+    let before = move_epoch(&world.kernel)?;
     fs::rename(inside, "/tmp/one/sub/renamed")?;
     fs::rename("/tmp/one/sub/renamed", "/tmp/one/renamed")?;
     fs::rename("/tmp/public", "/tmp/exact/public")?;
     fs::rename("/tmp/exact/public", "/tmp/public")?;
-    let same = rename_epoch(&world.kernel)?;
+    let same = move_epoch(&world.kernel)?;
     checks.equal("a rename within a label advances nothing", &same, &before);
     let failed = fs::rename("/tmp/missing", "/tmp/one/missing");
     checks.that("a rename that fails", failed.is_err(), "it succeeded");
-    checks.equal("advances nothing", &rename_epoch(&world.kernel)?, &before);
-    links(checks, world)
+    checks.equal("advances nothing", &move_epoch(&world.kernel)?, &before);
+    links(checks, world)?;
+    overlay(checks, world)
 }
 
 /// A linked file has the label of the path it is opened by, and it is never cached.
@@ -125,5 +128,73 @@ fn links(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         "open",
         &[moved],
     )?;
+    Ok(())
+}
+
+/// An overlay's file is judged as itself, and again as the file that backs it.
+fn overlay(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
+    let (one, two) = (world.one.clone(), world.two.clone());
+    for dir in ["lower", "upper", "work", "merged"] {
+        fs::create_dir_all(Path::new("/tmp/overlay").join(dir))?;
+    }
+    for name in ["claimed", "free"] {
+        fs::write(Path::new("/tmp/overlay/lower").join(name), "")?;
+    }
+    mount(
+        "overlay",
+        "/tmp/overlay/merged",
+        "overlay",
+        MountFlags::empty(),
+        Some(c"lowerdir=/tmp/overlay/lower,upperdir=/tmp/overlay/upper,workdir=/tmp/overlay/work"),
+    )?;
+    let (claimed, free) = (
+        Path::new("/tmp/overlay/merged/claimed"),
+        Path::new("/tmp/overlay/merged/free"),
+    );
+    world.allowed(
+        checks,
+        "zone two opens a file of an overlay",
+        &two,
+        "open",
+        &[claimed],
+    )?;
+    let key = world.claim(claimed, ONE, Scope::Exact)?;
+    world.refused(
+        checks,
+        "zone two opens a claimed file of an overlay",
+        Hook::FileOpen,
+        &two,
+        "open",
+        &[claimed],
+    )?;
+    world.allowed(checks, "zone one opens it", &one, "open", &[claimed])?;
+    world.allowed(checks, "zone two opens another", &two, "open", &[free])?;
+    world.unclaim(key)?;
+
+    let lower = world.claim(Path::new("/tmp/overlay/lower"), ONE, Scope::Subtree)?;
+    let event = world
+        .refused(
+            checks,
+            "zone two opens a claimed file through an overlay",
+            Hook::FileOpen,
+            &two,
+            "open",
+            &[free],
+        )?
+        .ok_or("no event")?;
+    checks.equal(
+        "event: the backing file's claim",
+        &event.claim,
+        &Some(lower),
+    );
+    world.allowed(
+        checks,
+        "zone one opens it through the overlay",
+        &one,
+        "open",
+        &[free],
+    )?;
+    world.unclaim(lower)?;
+    unmount("/tmp/overlay/merged", UnmountFlags::empty())?;
     Ok(())
 }

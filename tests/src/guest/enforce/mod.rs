@@ -1,10 +1,12 @@
 //! Suite `enforce`: zones are kept apart by the kernel, seen from the library that writes the maps.
 
+mod executing;
 mod files;
 mod labels;
 mod life;
 mod sockets;
 mod tasks;
+mod tracing;
 mod world;
 
 use super::{Checks, Failure};
@@ -17,6 +19,8 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     labels::run(checks, &mut world)?;
     tasks::run(checks, &mut world)?;
     sockets::run(checks, &mut world)?;
+    executing::run(checks, &mut world)?;
+    tracing::run(checks, &mut world)?;
     life::run(checks, &mut world)?;
     world.no_errors(checks)
 }

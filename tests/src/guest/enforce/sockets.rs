@@ -1,15 +1,12 @@
 //! Unix sockets: of the claim they are bound in, else of the zone that made them.
 
-use std::fs;
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
 use syva_model::hook::Hook;
 use syva_model::image::ZoneId;
 
 use super::world::{ONE, TWO, World};
-use crate::guest::actor::{Background, begin};
+use crate::guest::actor::listen;
 use crate::guest::{Checks, Failure};
 
 pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
@@ -82,19 +79,4 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     checks.equal("event: depth below the claim", &event.depth, &1);
     drop(listener);
     Ok(())
-}
-
-/// A listening socket of that cgroup.
-fn listen(cgroup: &Path, path: &Path) -> Result<Background, Failure> {
-    let _ = fs::remove_file(path);
-    let listener = begin(cgroup, "listen", &[path])?;
-    for _ in 0..500 {
-        if path.exists() {
-            // bind(2) makes the path, listen(2) follows at once.
-            thread::sleep(Duration::from_millis(50));
-            return Ok(listener);
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    Err(format!("nobody listens on {}", path.display()).into())
 }

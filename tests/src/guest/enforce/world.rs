@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use syva_bpf::LibbpfKernel;
 use syva_model::hook::Hook;
 use syva_model::image::{
@@ -188,8 +189,22 @@ impl World {
         action: &str,
         args: &[&Path],
     ) -> Result<Option<KernelEvent>, Failure> {
-        let (outcome, counted, mut events) = self.watch(cgroup, action, args)?;
-        checks.denied(claim, &outcome);
+        let attempt = || act(cgroup, action, args);
+        self.refused_as(checks, claim, hook, Errno::PERM, attempt)
+    }
+
+    /// The same of whatever is attempted, and however its system call says so; returns the event.
+    pub fn refused_as(
+        &mut self,
+        checks: &mut Checks,
+        claim: &str,
+        hook: Hook,
+        errno: Errno,
+        attempt: impl FnOnce() -> Outcome,
+    ) -> Result<Option<KernelEvent>, Failure> {
+        let (outcome, counted, mut events) = self.watch(attempt)?;
+        let refused = Outcome::Refused(errno.raw_os_error());
+        checks.equal(claim, &outcome, &refused);
         let expected = Hook::ALL.iter().map(|h| u64::from(*h == hook)).collect();
         checks.equal(format!("{claim}: counted once"), &counted.0, &expected);
         checks.equal(format!("{claim}: one event"), &events.len(), &1);
@@ -205,7 +220,17 @@ impl World {
         action: &str,
         args: &[&Path],
     ) -> Result<(), Failure> {
-        let (outcome, counted, events) = self.watch(cgroup, action, args)?;
+        self.goes_on(checks, claim, || act(cgroup, action, args))
+    }
+
+    /// The same of whatever is attempted.
+    pub fn goes_on(
+        &mut self,
+        checks: &mut Checks,
+        claim: &str,
+        attempt: impl FnOnce() -> Outcome,
+    ) -> Result<(), Failure> {
+        let (outcome, counted, events) = self.watch(attempt)?;
         checks.allowed(claim, &outcome);
         let none = vec![0; Hook::ALL.len()];
         let quiet = counted == (none.clone(), none) && events.is_empty();
@@ -221,13 +246,11 @@ impl World {
     #[allow(clippy::type_complexity, reason = "three answers to one question")]
     pub fn watch(
         &mut self,
-        cgroup: &Path,
-        action: &str,
-        args: &[&Path],
+        attempt: impl FnOnce() -> Outcome,
     ) -> Result<(Outcome, (Vec<u64>, Vec<u64>), Vec<KernelEvent>), Failure> {
         self.events()?;
         let before = self.counters()?;
-        let outcome = act(cgroup, action, args);
+        let outcome = attempt();
         let after = self.counters()?;
         let grown = before.hooks.iter().zip(&after.hooks);
         let counted = (

@@ -1,0 +1,67 @@
+//! Listings of the state, limited to a zone if one is named.
+
+use syva_model::image::{Scope, ZoneId};
+use syva_model::name::Party;
+use syva_model::state::{Claim, State};
+use tonic::Status;
+
+use crate::v1;
+
+/// The ids a listing is limited to: all if no name is given.
+pub fn only(state: &State, name: &str) -> Result<Option<ZoneId>, Status> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let party = Party::new(name).map_err(|error| Status::invalid_argument(error.to_string()))?;
+    let id = state.party_id(&party);
+    id.map(Some)
+        .ok_or_else(|| Status::not_found(format!("there is no zone {name}")))
+}
+
+/// Attached containers.
+pub fn containers(state: &State, name: &str) -> Result<Vec<v1::ContainerSummary>, Status> {
+    let zone = only(state, name)?;
+    let members = state
+        .members
+        .iter()
+        .filter(|(_, member)| zone.is_none_or(|z| z == member.zone));
+    let summaries = members.map(|(id, member)| v1::ContainerSummary {
+        container_id: id.clone(),
+        zone: state.zone_label(member.zone),
+        cgroup_id: member.cgroup.0,
+        cgroup_path: member.cgroup_path.clone(),
+        source: member.source.clone(),
+        generation: member.generation,
+        pod_namespace: member.pod.namespace.clone(),
+        pod_name: member.pod.name.clone(),
+        pod_uid: member.pod.uid.clone(),
+        seq: member.seq,
+    });
+    Ok(summaries.collect())
+}
+
+/// Claimed paths, lost ones too, in order of path.
+pub fn host_paths(state: &State, name: &str) -> Result<Vec<v1::HostPath>, Status> {
+    let zone = only(state, name)?;
+    let entry = |claim: &Claim, inode: u64, standing: &str| v1::HostPath {
+        zone: state.zone_label(claim.zone),
+        path: claim.path.clone(),
+        recursive: claim.scope() == Scope::Subtree,
+        inode,
+        state: standing.to_owned(),
+        seq: claim.seq,
+    };
+    let held = state
+        .claims
+        .iter()
+        .map(|(key, claim)| (claim, key.ino, "claimed"));
+    let lost = state.lost.values().map(|claim| (claim, 0, "lost"));
+    let wanted = held
+        .chain(lost)
+        .filter(|(claim, ..)| zone.is_none_or(|z| z == claim.zone));
+    let mut paths: Vec<v1::HostPath> = wanted
+        .map(|(claim, inode, standing)| entry(claim, inode, standing))
+        .collect();
+    paths.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(paths)
+}

@@ -1,0 +1,111 @@
+//! Admission of claims: which paths may belong to a zone, and to which (D20).
+
+use std::collections::BTreeSet;
+
+use super::{Admission, Case, Refusal, RefusalKind, below, conflict, invalid, text};
+use crate::command::ClaimFacts;
+use crate::fold::Reply;
+use crate::image::{ObjectKey, Scope, ZoneId};
+use crate::name::ZoneName;
+
+/// Directories whose claim would take the host itself away from everyone (D20).
+const HOST_PATHS: &[&str] = &[
+    "/", "/usr", "/bin", "/sbin", "/etc", "/proc", "/sys", "/dev", "/run",
+];
+
+impl Case<'_> {
+    pub(super) fn register_host_path(
+        &self,
+        name: &ZoneName,
+        claim: &ClaimFacts,
+    ) -> Result<Admission, Refusal> {
+        let zone = self.zone(name)?;
+        self.claims_allowed(name, Some(zone.id), std::slice::from_ref(claim))?;
+        let held = self.state.claims.get(&claim.object);
+        let same = held.is_some_and(|held| {
+            held.by_command >= Some(claim.scope) && held.generation == claim.generation
+        });
+        Ok(if same {
+            Admission::Unchanged(Reply::said(format!(
+                "{} is zone {name}'s already",
+                claim.path
+            )))
+        } else {
+            Admission::Append
+        })
+    }
+
+    pub(super) fn claims_allowed(
+        &self,
+        name: &ZoneName,
+        id: Option<ZoneId>,
+        claims: &[ClaimFacts],
+    ) -> Result<(), Refusal> {
+        for claim in claims {
+            self.path_allowed(claim)?;
+            let by_object = self.state.claims.get(&claim.object);
+            let by_path = self.state.claim_at(&claim.path).map(|(_, held)| held);
+            let lost = self.state.lost.get(&claim.path);
+            for held in [by_object, by_path, lost].into_iter().flatten() {
+                if Some(held.zone) != id {
+                    return conflict(format!(
+                        "{} cannot be zone {name}'s: zone {} has claimed it as {}",
+                        claim.path,
+                        self.state.zone_label(held.zone),
+                        held.path
+                    ));
+                }
+            }
+        }
+        let new: BTreeSet<ObjectKey> = claims
+            .iter()
+            .map(|claim| claim.object)
+            .filter(|object| !self.state.claims.contains_key(object))
+            .collect();
+        let (held, max) = (self.state.claims.len(), self.node.capacity.claims as usize);
+        if held + self.state.lost.len() + new.len() > max {
+            return Err(Refusal::new(
+                RefusalKind::Exhausted,
+                format!(
+                    "{held} of {max} claims are held, {} more do not fit",
+                    new.len()
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    pub(super) fn path_allowed(&self, claim: &ClaimFacts) -> Result<(), Refusal> {
+        text("path", &claim.path, 1)?;
+        let path = claim.path.as_str();
+        if is_the_host_s(path) {
+            return invalid(format!(
+                "{path} cannot be claimed: the host itself needs it; claim what lies below it"
+            ));
+        }
+        for own in &self.node.engine_paths {
+            if path == own || below(path, own) {
+                return invalid(format!("{path} cannot be claimed: it is the engine's own"));
+            }
+            if below(own, path) && claim.scope == Scope::Subtree {
+                return invalid(format!(
+                    "{path} cannot be claimed whole: the engine's own {own} lies below it"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a claim of `path` would take the host itself away. Paths come here free of symbolic links,
+/// and on most hosts `/bin`, `/sbin` and `/lib*` are links into `/usr`.
+fn is_the_host_s(path: &str) -> bool {
+    let path = path
+        .strip_prefix("/usr")
+        .filter(|rest| matches!(*rest, "/bin" | "/sbin") || rest.starts_with("/lib"))
+        .unwrap_or(path);
+    let library = path
+        .strip_prefix("/lib")
+        .is_some_and(|rest| !rest.contains('/'));
+    library || HOST_PATHS.contains(&path)
+}

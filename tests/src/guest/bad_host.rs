@@ -1,0 +1,149 @@
+//! Suites `bad-host*`: what a host lacks is said in words of its own, and the daemon does not start.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use super::stage::setup;
+use super::{Checks, Failure};
+use crate::daemon::Setup;
+
+/// An unprivileged user.
+const USER: u32 = 1000;
+
+/// Checks that the daemon ends by itself with a failure that says all this, and leaves no socket.
+fn refuses(checks: &mut Checks, what: &str, setup: &Setup, says: &[&str]) -> Result<(), Failure> {
+    let ended = setup.end()?;
+    let missing: Vec<_> = says
+        .iter()
+        .filter(|part| !ended.log.contains(**part))
+        .collect();
+    checks.that(
+        format!("{what} is said so"),
+        ended.status.code() == Some(1) && missing.is_empty(),
+        format!("{}, without {missing:?}: {}", ended.status, ended.log),
+    );
+    checks.that(
+        format!("{what} leaves no socket behind"),
+        !setup.socket().exists(),
+        "it is there",
+    );
+    Ok(())
+}
+
+/// `setup` in a mount namespace of its own, in which a script has run.
+fn in_namespace(setup: &Setup, script: &str) -> Setup {
+    let script = format!("{script} && exec \"$0\" \"$@\"");
+    setup.clone().under(&["unshare", "-m", "sh", "-c", &script])
+}
+
+/// One thing after the other is taken away, on a host that has everything.
+pub fn run(checks: &mut Checks) -> Result<(), Failure> {
+    let setup = setup(&[])?;
+    let hide = "mount -t tmpfs none /sys/kernel/btf";
+    let btf = [
+        "/sys/kernel/btf/vmlinux",
+        "not there",
+        "CONFIG_DEBUG_INFO_BTF",
+    ];
+    refuses(checks, "no BTF", &in_namespace(&setup, hide), &btf)?;
+    let unmount = "umount /sys/kernel/security";
+    let securityfs = ["securityfs is not mounted", "mount -t securityfs"];
+    refuses(
+        checks,
+        "no securityfs",
+        &in_namespace(&setup, unmount),
+        &securityfs,
+    )?;
+    let unmount = "umount /sys/fs/cgroup";
+    let cgroups = [
+        "cgroup v2 on /sys/fs/cgroup",
+        "nothing is mounted",
+        "mount -t cgroup2",
+    ];
+    refuses(
+        checks,
+        "no cgroup v2",
+        &in_namespace(&setup, unmount),
+        &cgroups,
+    )?;
+    let elsewhere = setup.clone().args(&["--cgroup-root", "/tmp"]);
+    let cgroups = ["cgroup v2 on /tmp", "a tmpfs is mounted there"];
+    refuses(checks, "a wrong --cgroup-root", &elsewhere, &cgroups)?;
+
+    let home = PathBuf::from("/run/user");
+    fs::create_dir(&home)?;
+    chown(&home, Some(USER), Some(USER))?;
+    let user = setup.clone().as_user(USER);
+    let own = user
+        .clone()
+        .at_socket(home.join("core.sock"))
+        .with_state(home.join("state"));
+    let caps = ["lacks CAP_SYS_ADMIN", "run it as root"];
+    refuses(checks, "no privileges", &own, &caps)?;
+    refuses(
+        checks,
+        "a socket that may not be made",
+        &user,
+        &["bind the socket", "Permission denied", "--socket-path"],
+    )?;
+    let private = Path::new("/run/private");
+    fs::create_dir(private)?;
+    fs::set_permissions(private, fs::Permissions::from_mode(0o700))?;
+    let not_mine = own.clone().with_state(private.join("state"));
+    let not_writable = ["/run/private/state", "not writable", "Permission denied"];
+    refuses(
+        checks,
+        "a state directory of another's",
+        &not_mine,
+        &not_writable,
+    )?;
+    let read_only = "mkdir -p /mnt/ro/state && mount -t tmpfs -o ro none /mnt/ro";
+    let on_it = setup.clone().with_state("/mnt/ro/state".into());
+    let says = ["/mnt/ro/state", "not writable", "Read-only file system"];
+    refuses(
+        checks,
+        "a read-only state directory",
+        &in_namespace(&on_it, read_only),
+        &says,
+    )?;
+
+    let daemon = setup.start()?;
+    let attached = daemon.done(&["status"])?.json()["attached"].clone();
+    checks.equal(
+        "where nothing is missing it starts",
+        &attached,
+        &true.into(),
+    );
+    let status = daemon.terminate()?;
+    checks.equal("and ends", &status.code(), &Some(0));
+    Ok(())
+}
+
+/// Booted without bpf among the security modules.
+pub fn without_bpf(checks: &mut Checks) -> Result<(), Failure> {
+    let says = [
+        "bpf is not among its active security modules",
+        "add lsm=lockdown,capability,bpf to the kernel's command line",
+    ];
+    refuses(
+        checks,
+        "no bpf among the security modules",
+        &setup(&[])?,
+        &says,
+    )
+}
+
+/// Booted with control groups of both versions.
+pub fn hybrid(checks: &mut Checks) -> Result<(), Failure> {
+    let says = ["it is hybrid", "systemd.unified_cgroup_hierarchy=1"];
+    refuses(checks, "a hybrid host", &setup(&[])?, &says)?;
+    let unified = setup(&["--cgroup-root", "/sys/fs/cgroup/unified"])?;
+    refuses(checks, "its unified part", &unified, &says)
+}
+
+/// Booted without control groups.
+pub fn without_cgroups(checks: &mut Checks) -> Result<(), Failure> {
+    let says = ["cgroup v2", "mount -t cgroup2 cgroup2 /sys/fs/cgroup"];
+    refuses(checks, "no control groups at all", &setup(&[])?, &says)
+}

@@ -1,0 +1,159 @@
+//! Suite `count`: what the hooks cost, in guest instructions, counted and not timed.
+//!
+//! Under [`Boot::COUNT`](crate::vm::qemu::Boot::COUNT) the monotonic clock advances a nanosecond an
+//! instruction. Opening and closing a file six folders deep never blocks, so two runs agree to the
+//! instruction. The floor is measured with an empty program on the hook. So is mapping a file to
+//! execute it, of which every executed program makes a few; bprm_check_security is as file_open.
+
+use std::fs::{self, File};
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
+use syva_bpf::LibbpfKernel;
+use syva_model::image::{
+    CgroupId, ClaimRow, Control, MapWrite, MemberRow, Origin, Scope, Table, ZoneId, ZoneRow,
+};
+use syva_model::kernel::{Capacity, Kernel as _};
+
+use super::actor::make_cgroup;
+use super::empty_open::EmptyOpenSkelBuilder;
+use super::{Checks, Failure, raw};
+
+const FILE: &str = "/tmp/a/b/c/d/e/f";
+const ROUNDS: usize = 5;
+const TIMES: usize = 5_000;
+
+/// What an unzoned caller may pay over an empty program (I8; the lab's prototype paid 37).
+const UNZONED: i64 = 80;
+/// What a zoned caller may pay over it for a file whose label is cached.
+const CACHED: i64 = 450;
+
+/// Measures nothing, something that does nothing, and Syvä, for callers outside and inside a zone.
+pub fn run(checks: &mut Checks) -> Result<(), Failure> {
+    fs::create_dir_all("/tmp/a/b/c/d/e")?;
+    fs::write(FILE, "")?;
+    let (zoned, free) = (make_cgroup("zoned")?, make_cgroup("free")?);
+    let (first, first_map) = (floor(&free, "opens")?, floor(&free, "maps")?);
+
+    let mut kernel = LibbpfKernel::new(PathBuf::from("/sys/fs/cgroup"));
+    kernel.load(&Capacity::default())?;
+    let zone = ZoneId(1);
+    let root = CgroupId(fs::metadata(&zoned)?.ino());
+    let row = MemberRow {
+        zone,
+        root,
+        origin: Origin::Journal,
+    };
+    kernel
+        .table(Table::Members)?
+        .write(&MapWrite::PutMember(root, row))?;
+    kernel
+        .table(Table::Zones)?
+        .write(&MapWrite::PutZone(zone, ZoneRow::default()))?;
+    let unzoned = measure(&free, "opens")?;
+    let unclaimed = measure(&zoned, "opens")?;
+    let unzoned_map = measure(&free, "maps")?;
+    let file = File::open("/tmp/a")?;
+    let facts = kernel.prober()?.probe(file.as_fd())?;
+    let claim = ClaimRow {
+        zone,
+        scope: Scope::Subtree,
+        generation: facts.generation,
+        depth: 1,
+    };
+    kernel
+        .table(Table::Claims)?
+        .write(&MapWrite::PutClaim(facts.key, claim))?;
+    kernel.control()?.write(&Control {
+        epoch: 1,
+        ..Control::default()
+    })?;
+    let cached = measure(&zoned, "opens")?;
+    let cached_map = measure(&zoned, "maps")?;
+    fs::hard_link(FILE, "/tmp/linked")?;
+    let walked = measure(&zoned, "opens")?;
+    kernel.unload()?;
+    // 7.x takes twice as long for everything in its first seconds.
+    let map_floor = first_map.min(floor(&free, "maps")?);
+    let floor = first.min(floor(&free, "opens")?);
+    let [unzoned, unclaimed, cached, walked] =
+        [unzoned, unclaimed, cached, walked].map(|all| all - floor);
+    checks.note(format!("open and close with an empty program: {floor}"));
+    checks.note(format!(
+        "over the empty program: unzoned +{unzoned}; zoned, unclaimed +{unclaimed}; own zone, cached +{cached}; \
+         own zone, walked five levels +{walked}"
+    ));
+    let [unzoned_map, cached_map] = [unzoned_map, cached_map].map(|all| all - map_floor);
+    checks.note(format!(
+        "map to execute and unmap with an empty program: {map_floor}; over it: unzoned +{unzoned_map}; own zone, \
+         cached +{cached_map}"
+    ));
+    checks.that(
+        "an unzoned caller that maps to execute pays almost nothing",
+        unzoned_map < UNZONED,
+        format!("+{unzoned_map}"),
+    );
+    checks.that(
+        "an unzoned caller pays almost nothing",
+        unzoned < UNZONED,
+        format!("+{unzoned}"),
+    );
+    checks.that(
+        "a cached label is cheap",
+        cached < CACHED,
+        format!("+{cached}"),
+    );
+    Ok(())
+}
+
+/// What it takes with an empty program on the hook.
+fn floor(cgroup: &Path, action: &str) -> Result<i64, Failure> {
+    let mut storage = MaybeUninit::uninit();
+    let mut skel = EmptyOpenSkelBuilder::default().open(&mut storage)?.load()?;
+    skel.attach()?;
+    // The first rounds fill the kernel's caches.
+    measure(cgroup, action)?;
+    Ok(measure(cgroup, action)?.min(measure(cgroup, action)?))
+}
+
+/// Does it (`opens`, `maps`) to the file in that cgroup, and returns the least a round took for one.
+fn measure(cgroup: &Path, action: &str) -> Result<i64, Failure> {
+    let output = Command::new("/proc/self/exe")
+        .arg("act")
+        .arg(cgroup)
+        .args([action, FILE])
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let number = text.trim().parse();
+    number.map_err(|_| format!("measuring in {}: {text:?}", cgroup.display()).into())
+}
+
+/// What the actor does for [`measure`]: opens and closes.
+pub fn opens(path: &Path) -> io::Result<()> {
+    best(|| File::open(path).map(drop))
+}
+
+/// What the actor does for [`measure`]: maps to execute, and unmaps.
+pub fn maps(path: &Path) -> io::Result<()> {
+    let file = File::open(path)?;
+    best(|| raw::map(&file, true))
+}
+
+fn best(mut once: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+    let mut best = u128::MAX;
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        for _ in 0..TIMES {
+            once()?;
+        }
+        best = best.min(start.elapsed().as_nanos() / TIMES as u128);
+    }
+    println!("{best}");
+    Ok(())
+}

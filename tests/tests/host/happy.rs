@@ -1,0 +1,186 @@
+//! What an operator does in a day, through the command line.
+
+use serde_json::{Value, json};
+
+use crate::home::Home;
+
+/// What of `rows` a person would look at: these fields of each.
+fn fields(rows: &Value, names: &[&str]) -> Value {
+    let pick = |row: &Value| {
+        let picked = names.iter().map(|name| row[*name].clone());
+        Value::Array(picked.collect())
+    };
+    rows.as_array().expect("a list").iter().map(pick).collect()
+}
+
+#[test]
+fn what_was_asked_for_is_listed_journaled_and_replayed() {
+    let home = Home::new();
+    let daemon = home.start();
+    let ask = |words: &[&str]| daemon.done(words).expect("done").json().clone();
+    let (site, data) = (home.file("site/index"), home.file("data/table"));
+    let site_dir = home.path("site").display().to_string();
+    let (one, two) = (home.cgroup("pod/one"), home.cgroup("pod/two"));
+
+    let web = ask(&[
+        "zones",
+        "register",
+        "web",
+        "--network",
+        "open",
+        "--host-path",
+        &site_dir,
+    ]);
+    assert_eq!(web["operation"], "zones.register");
+    assert_eq!(web["result"]["zone_id"], 1);
+    ask(&["zones", "register", "db"]);
+    let claimed = ask(&["host-paths", "register", "db", &data]);
+    assert_eq!(claimed["result"]["inodes_registered"], 1);
+    ask(&["comms", "allow", "web", "db"]);
+    ask(&[
+        "containers",
+        "attach",
+        "c1",
+        "web",
+        "--cgroup-id",
+        &one,
+        "--generation",
+        "3",
+    ]);
+    ask(&["containers", "attach", "c2", "db", "--cgroup-id", &two]);
+
+    let zones = ask(&["zones", "list"]);
+    assert_eq!(
+        fields(
+            &zones["zones"],
+            &["name", "zone_id", "state", "containers_active"]
+        ),
+        json!([["db", 2, "active", 1], ["web", 1, "active", 1]])
+    );
+    let paths = ask(&["host-paths", "list"]);
+    assert_eq!(
+        fields(&paths["paths"], &["zone", "path", "recursive", "state"]),
+        json!([
+            ["db", data, false, "claimed"],
+            ["web", site_dir, true, "claimed"]
+        ])
+    );
+    let inside = ask(&["host-paths", "register", "db", &site]);
+    let notes = inside["result"]["notes"].to_string();
+    assert!(
+        notes.contains("lies below") && notes.contains("the nearer claim wins"),
+        "{notes}"
+    );
+    let pairs = ask(&["comms", "list"]);
+    assert_eq!(
+        fields(&pairs["pairs"], &["zone_a", "zone_b"]),
+        json!([["web", "db"]])
+    );
+    let containers = ask(&["containers", "list", "--zone", "web"]);
+    assert_eq!(
+        fields(
+            &containers["containers"],
+            &["container_id", "cgroup_path", "generation"]
+        ),
+        json!([["c1", "/pod/one", 3]])
+    );
+
+    let inspected = daemon.done(&["journal", "inspect"]).expect("done").lines;
+    let kinds: Vec<_> = inspected
+        .iter()
+        .map(|entry| entry["kind"].clone())
+        .collect();
+    assert_eq!(
+        json!(kinds),
+        json!([
+            "boot",
+            "register_zone",
+            "register_zone",
+            "register_host_path",
+            "allow_comm",
+            "attach_container",
+            "attach_container",
+            "register_host_path"
+        ])
+    );
+    let own = ["syva-core", "syva-cli"].map(|name| {
+        let by = |entry: &&Value| entry["peer"]["adapter"] == name;
+        inspected.iter().filter(by).count()
+    });
+    assert_eq!(own, [1, 7], "the journal says who asked");
+    let replay = ask(&["journal", "replay"]);
+    assert_eq!(
+        (&replay["equal"], &replay["entries"]),
+        (&json!(true), &json!(8))
+    );
+}
+
+#[test]
+fn what_was_done_can_be_undone_and_what_is_so_already_is_no_entry() {
+    let home = Home::new();
+    let daemon = home.start();
+    let ask = |words: &[&str]| daemon.done(words).expect("done").json().clone();
+    let seq = || daemon.digest().expect("replayed").0;
+    let (data, one) = (home.file("data"), home.cgroup("one"));
+    let steps: &[&[&str]] = &[
+        &["zones", "register", "web"],
+        &["zones", "register", "db"],
+        &["host-paths", "register", "web", &data],
+        &["comms", "allow", "db", "web"],
+        &["containers", "attach", "c1", "web", "--cgroup-id", &one],
+    ];
+    for (done, step) in (1..).zip(steps) {
+        ask(step);
+        ask(step);
+        assert_eq!(seq(), 1 + done, "{step:?} twice is one entry");
+    }
+
+    ask(&["comms", "deny", "web", "db"]);
+    assert_eq!(ask(&["comms", "list"])["pairs"], json!([]));
+    let removed = ask(&["zones", "remove", "web", "--drain"]);
+    assert!(
+        removed["result"]["message"]
+            .to_string()
+            .contains("goes when its 1 members go"),
+        "{removed}"
+    );
+    assert_eq!(
+        fields(&ask(&["zones", "list"])["zones"], &["name", "state"]),
+        json!([["db", "active"], ["web", "draining"]])
+    );
+    ask(&["containers", "detach", "c1"]);
+    assert_eq!(
+        fields(&ask(&["zones", "list"])["zones"], &["name"]),
+        json!([["db"]])
+    );
+    assert_eq!(
+        ask(&["host-paths", "list"])["paths"],
+        json!([]),
+        "claims go with their zone"
+    );
+
+    let again = ask(&["zones", "register", "web"]);
+    assert_eq!(
+        again["result"]["zone_id"], 3,
+        "a zone's id is never used again"
+    );
+    assert_eq!(daemon.digest().expect("replayed").0, 10);
+}
+
+#[test]
+fn the_memory_backend_says_that_it_enforces_nothing() {
+    let home = Home::new();
+    let status = home.start().done(&["status"]).expect("done").json().clone();
+    assert_eq!(status["attached"], false);
+    assert_eq!(status["health"], "unsafe");
+    assert_eq!(status["backend"], "memory");
+    let reasons = status["degraded_reasons"].to_string();
+    assert!(reasons.contains("enforces nothing"), "{reasons}");
+    assert_eq!(
+        (&status["journal_seq"], &status["applied_seq"]),
+        (&json!(1), &json!(1))
+    );
+    for hook in status["hooks"].as_array().expect("hooks") {
+        assert_eq!(hook["attached"], false, "{hook}");
+    }
+}
