@@ -86,6 +86,7 @@ impl Engine {
     /// # Errors
     /// [`StartError`]: nothing is running then, and nothing was changed but what it says.
     pub async fn start(config: Config, kernel: BoxedKernel) -> Result<Engine, StartError> {
+        has_many_threads()?;
         let dir = config.journal_dir.clone();
         let opened = tokio::task::spawn_blocking(move || Journal::open(&dir));
         let (journal, recovery) = opened
@@ -111,10 +112,7 @@ impl Engine {
         config: Config,
         kernel: BoxedKernel,
     ) -> Result<Engine, StartError> {
-        if Handle::current().runtime_flavor() == RuntimeFlavor::CurrentThread {
-            let said = "the engine blocks in places: run it on tokio's multi-threaded runtime";
-            return Err(StartError::Actor(said.into()));
-        }
+        has_many_threads()?;
         let reader = journal.reader();
         let plant = Plant::new(Materials {
             kernel,
@@ -253,6 +251,16 @@ impl Drop for Engine {
     /// Without it the actors would go on, and nobody could reach them.
     fn drop(&mut self) {
         self.supervisor.stop(None);
+    }
+}
+
+/// Waiting for a disk on the only thread there is would stop everything; tokio panics at it.
+fn has_many_threads() -> Result<(), StartError> {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::CurrentThread => Err(StartError::Actor(
+            "the engine blocks in places: run it on tokio's multi-threaded runtime".into(),
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -49,6 +49,15 @@ fn a_new_journal_is_empty_and_what_is_appended_is_there_after_reopening() {
 }
 
 #[test]
+fn a_journal_that_is_closed_right_after_it_was_made_opens_again_at_once() {
+    for _ in 0..50 {
+        let dir = tempfile::tempdir().expect("a directory");
+        drop(Journal::open(dir.path()).expect("creates"));
+        Journal::open(dir.path()).expect("sled's lock does not linger");
+    }
+}
+
+#[test]
 fn a_second_opener_learns_who_has_the_journal_and_the_first_goes_on() {
     let dir = tempfile::tempdir().expect("a directory");
     let (mut journal, _) = Journal::open(dir.path()).expect("creates");

@@ -272,6 +272,7 @@ pub fn event(number: u64) -> KernelEvent {
         comm: "test".into(),
         object_pid: 0,
         signal: 0,
+        operation: Operation::Use,
         inode: 7,
         claim: None,
         depth: 0,
