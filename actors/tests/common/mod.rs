@@ -262,7 +262,6 @@ pub fn event(number: u64) -> KernelEvent {
     KernelEvent {
         monotonic_ns: number,
         hook: Hook::FileOpen,
-        operation: Operation::Use,
         verdict: Verdict::Deny,
         subject: ZoneId(1),
         subject_cgroup: CgroupId(1),
