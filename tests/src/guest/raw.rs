@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::path::Path;
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
@@ -23,6 +24,19 @@ pub fn map(file: impl AsFd, executable: bool) -> io::Result<()> {
         munmap(at, LENGTH.get())?;
     }
     Ok(())
+}
+
+/// Asks for the file to be mapped where nothing can be, to execute it: the hooks are asked, and then
+/// the kernel sees that it cannot be.
+pub fn map_nowhere(file: impl AsFd) -> io::Result<()> {
+    let protection = ProtFlags::PROT_READ | ProtFlags::PROT_EXEC;
+    let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_FIXED;
+    // SAFETY: 1 is not the address of a page, so no mapping is replaced.
+    match unsafe { mmap(Some(NonZeroUsize::MIN), LENGTH, protection, flags, file, 0) } {
+        Err(Errno::EINVAL) => Ok(()),
+        Err(errno) => Err(errno.into()),
+        Ok(_) => Err(io::Error::other("something was mapped at address 1")),
+    }
 }
 
 /// Maps anonymous memory to execute it, which has no file, and unmaps it again.
