@@ -8,7 +8,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorRef, SpawnErr};
 use syva_journal::{Journal, JournalError, JournalReader, Recovery};
 use syva_model::entry::Peer;
-use syva_model::image::Mode;
+use syva_model::image::{Mode, ZoneId};
 use syva_model::kernel::{Capacity, Counters, KernelError};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -19,10 +19,12 @@ use crate::fanout::{Delivery, FanoutMsg};
 use crate::health::Health;
 use crate::ledger::{Facts, LedgerError};
 use crate::loader::{BoxedKernel, LoaderMsg};
+use crate::metered::Metered;
 use crate::outcome::{CommandError, Done};
 use crate::reconciler::{ReconcilerMsg, Report};
 use crate::request::Request;
 use crate::supervisor::{Materials, Plant, Supervisor, SupervisorMsg};
+use crate::tally::{Counts, Tally};
 use crate::writer::{Glance, WriterMsg};
 
 /// How many commands may be in hand; more are refused with a word to try again.
@@ -71,6 +73,7 @@ pub struct Engine {
     plant: Plant,
     reader: JournalReader,
     in_hand: Arc<Semaphore>,
+    tally: Tally,
     supervisor: ActorRef<SupervisorMsg>,
     running: JoinHandle<()>,
 }
@@ -89,8 +92,10 @@ impl Engine {
             .map_err(|error| StartError::Actor(error.to_string()))??;
         report(&recovery, &config.journal_dir);
         let reader = journal.reader();
+        let tally = Tally::default();
+        let kernel = Metered::new(kernel, tally.clone(), config.facts.clock);
         let plant = Plant::new(Materials {
-            kernel,
+            kernel: Box::new(kernel),
             journal,
             capacity: config.capacity(),
             facts: config.facts,
@@ -105,6 +110,7 @@ impl Engine {
             plant,
             reader,
             in_hand,
+            tally,
             supervisor,
             running,
         })
@@ -115,6 +121,15 @@ impl Engine {
     /// # Errors
     /// [`CommandError`] says how far it came.
     pub async fn submit(&self, request: Request, peer: Peer) -> Result<Done, CommandError> {
+        let membership = Tally::concerns(&request);
+        let outcome = self.run(request, peer).await;
+        if membership {
+            self.tally.membership(&outcome);
+        }
+        outcome
+    }
+
+    async fn run(&self, request: Request, peer: Peer) -> Result<Done, CommandError> {
         let permit = Arc::clone(&self.in_hand)
             .try_acquire_owned()
             .map_err(|_| CommandError::Busy(IN_HAND))?;
@@ -188,6 +203,16 @@ impl Engine {
     /// The kernel side's; the reconciler keeps trying.
     pub async fn reconcile(&self) -> Result<Report, KernelError> {
         self.plant.reconciler.call(ReconcilerMsg::Compare).await?
+    }
+
+    /// What is counted in user space.
+    pub fn counts(&self) -> Counts {
+        self.tally.counts()
+    }
+
+    /// What a zone is called: its name, `host`, or `zone-N` if it is gone. Nothing waits for it.
+    pub fn zone_name(&self, id: ZoneId) -> String {
+        self.plant.atlas.zone(id)
     }
 
     /// How many zones there may be.

@@ -24,6 +24,7 @@ pub mod loader;
 pub mod map;
 pub mod membership;
 pub mod memory;
+pub mod metered;
 pub mod outcome;
 pub mod park;
 pub mod reconciler;
@@ -31,6 +32,7 @@ pub mod request;
 pub mod resolve;
 pub mod ring;
 pub mod supervisor;
+pub mod tally;
 pub mod writer;
 
 pub use engine::{Config, Engine, StartError};

@@ -38,8 +38,10 @@ pub enum RefusalKind {
     Invalid,
     /// It names what is not there.
     NotFound,
-    /// It contradicts what is there: a stale generation, a conflicting assignment, members.
+    /// It contradicts what is there: a conflicting assignment, members.
     Conflict,
+    /// Its generation is older than the one held.
+    Stale,
     /// A capacity is reached.
     Exhausted,
 }
@@ -66,6 +68,10 @@ impl Refusal {
 
 fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::new(RefusalKind::Invalid, message))
+}
+
+fn stale<T>(message: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::new(RefusalKind::Stale, message))
 }
 
 fn conflict<T>(message: impl Into<String>) -> Result<T, Refusal> {
@@ -302,7 +308,7 @@ impl Case<'_> {
             return Ok(Admission::Append);
         };
         if attach.generation != 0 && attach.generation < held.generation {
-            return conflict(format!(
+            return stale(format!(
                 "generation {} of container {} is stale: {} is attached",
                 attach.generation, attach.container, held.generation
             ));
@@ -351,7 +357,7 @@ impl Case<'_> {
             return Ok(Admission::Unchanged(Reply::said(said)));
         };
         if generation != 0 && generation < held.generation {
-            return conflict(format!(
+            return stale(format!(
                 "generation {generation} of container {container} is stale: {} is attached",
                 held.generation
             ));

@@ -169,6 +169,7 @@ impl SyvaCore for Service {
         let kinds = [
             RefusalKind::NotFound,
             RefusalKind::Conflict,
+            RefusalKind::Stale,
             RefusalKind::Exhausted,
         ];
         let ask = |m: v1::AttachContainerRequest| {
@@ -201,7 +202,8 @@ impl SyvaCore for Service {
                 generation,
             })
         };
-        let (ok, message) = self.said(request, &[RefusalKind::Conflict], ask).await?;
+        let kinds = [RefusalKind::Conflict, RefusalKind::Stale];
+        let (ok, message) = self.said(request, &kinds, ask).await?;
         Ok(Response::new(v1::DetachContainerResponse { ok, message }))
     }
 
