@@ -3,6 +3,7 @@
 mod args;
 mod logging;
 mod node;
+mod telemetry;
 
 use std::sync::Arc;
 
@@ -40,6 +41,13 @@ async fn run(args: Args) -> Result<()> {
     };
     // The socket comes first: a second daemon is told so before it touches anything.
     let listener = socket::bind(&args.socket_path)?;
+    let http = match telemetry::bind(&args).await {
+        Ok(http) => http,
+        Err(error) => {
+            remove_socket(&args);
+            return Err(error);
+        }
+    };
     let started = Engine::start(config, kernel(&args)).await;
     let engine = match started {
         Ok(engine) => Arc::new(engine),
@@ -62,8 +70,10 @@ async fn run(args: Args) -> Result<()> {
             _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
         }
     };
+    let telemetry = telemetry::start(&engine, http);
     let served = serve(Arc::clone(&engine), listener, stop).await;
     remove_socket(&args);
+    telemetry.stop().await;
     if let Ok(engine) = Arc::try_unwrap(engine) {
         engine.stop().await;
     }
