@@ -80,9 +80,9 @@ catalog! {
         "Accesses to a BPF map that failed in the daemon";
     COUNTER_READ_ERRORS = Counter "syva_bpf_counter_read_errors_total" [] "{error}"
         "Readings of the kernel's counters that failed; the metrics read from them are absent then";
-    COUNTER_READ_OK = Gauge "syva_bpf_last_counter_read_ok" [] "1"
+    COUNTER_READ_OK = Gauge "syva_bpf_last_read_ok" [] "1"
         "1 if the last reading of the kernel's counters went well";
-    COUNTER_READ_TIME = Gauge "syva_bpf_last_counter_read_success_timestamp_seconds" [] "s"
+    COUNTER_READ_TIME = Gauge "syva_bpf_last_read_success_timestamp_seconds" [] "s"
         "When the kernel's counters were last read well, in seconds since the Unix epoch";
     ZONES = Gauge "syva_zones" [] "{zone}"
         "Registered zones; absent while the state cannot be asked";

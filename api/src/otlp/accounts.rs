@@ -92,6 +92,21 @@ impl Accounts {
         line.flow.dropped += refused;
     }
 
+    /// Nothing will be exported any more: what is under way is dropped. How much, by signal.
+    pub(crate) fn close(&self) -> Vec<(&'static str, u64)> {
+        let mut lines = self.lines();
+        let mut left = Vec::new();
+        for signal in [Signal::Logs, Signal::Traces] {
+            let flow = &mut lines[signal as usize].flow;
+            let count = flow.under_way();
+            flow.dropped += count;
+            if count > 0 {
+                left.push((signal.name(), count));
+            }
+        }
+        left
+    }
+
     /// Whether the collector takes the signal; says so in the log when that changes.
     pub(crate) fn collector(&self, signal: Signal, outcome: Result<(), &tonic::Status>) {
         let before = self.lines()[signal as usize].up.replace(outcome.is_ok());

@@ -7,7 +7,7 @@ mod service;
 pub mod socket;
 mod status;
 mod trailers;
-mod watch;
+pub(crate) mod watch;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -152,7 +152,7 @@ async fn counters_that_cannot_be_read_are_absent_and_counted() {
         text.contains("syva_bpf_counter_read_errors_total 1"),
         "{text}"
     );
-    assert!(text.contains("syva_bpf_last_counter_read_ok 0"), "{text}");
+    assert!(text.contains("syva_bpf_last_read_ok 0"), "{text}");
     assert!(!text.contains("syva_hook_decisions_total{"), "{text}");
     let (status, body) = node.healthz().await;
     assert_eq!(

@@ -13,6 +13,7 @@ use syva_actors::engine::{Config, Engine};
 use syva_actors::loader::BoxedKernel;
 use syva_actors::memory::MemoryKernel;
 use syva_bpf::LibbpfKernel;
+use syva_rpc::otlp::Otlp;
 use syva_rpc::server::{serve, socket};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -20,16 +21,20 @@ use args::{Args, Backend};
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    logging::init(args.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     let runtime = runtime.context("cannot start the asynchronous runtime")?;
+    let otlp = {
+        let _within = runtime.enter();
+        telemetry::otlp(&args)?
+    };
+    logging::init(args.log_format, otlp.as_ref());
     // Everything runs in spawned tasks: calls between actors are slower from this thread.
-    runtime.block_on(async { tokio::spawn(run(args)).await? })
+    runtime.block_on(async { tokio::spawn(run(args, otlp)).await? })
 }
 
-async fn run(args: Args) -> Result<()> {
+async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
     let config = Config {
@@ -70,7 +75,7 @@ async fn run(args: Args) -> Result<()> {
             _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
         }
     };
-    let telemetry = telemetry::start(&engine, http);
+    let telemetry = telemetry::start(&engine, http, otlp);
     let served = serve(Arc::clone(&engine), listener, stop).await;
     remove_socket(&args);
     telemetry.stop().await;

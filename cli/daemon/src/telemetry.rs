@@ -1,4 +1,4 @@
-//! What the daemon tells of itself, beside its log: HTTP.
+//! What the daemon tells of itself, beside its log: over HTTP, and to an OpenTelemetry collector.
 
 use std::sync::Arc;
 
@@ -6,6 +6,8 @@ use anyhow::Result;
 use syva_actors::Engine;
 use syva_rpc::figures::{Build, Source};
 use syva_rpc::http;
+use syva_rpc::otlp::Otlp;
+use syva_rpc::otlp::settings::Settings;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -17,6 +19,15 @@ const BUILD: Build = Build {
     version: env!("CARGO_PKG_VERSION"),
     git_sha: env!("SYVA_GIT_SHA"),
 };
+
+/// Sets up the export over OTLP, if an endpoint is set. Within tokio's runtime.
+///
+/// # Errors
+/// What is set and cannot be used.
+pub fn otlp(args: &Args) -> Result<Option<Otlp>> {
+    let settings = Settings::read(args.otlp_endpoint.clone(), |name| std::env::var(name).ok())?;
+    Ok(Otlp::new(settings, BUILD)?)
+}
 
 /// Takes the address for HTTP, unless that is off.
 ///
@@ -36,12 +47,16 @@ pub struct Telemetry {
 }
 
 /// Starts it.
-pub fn start(engine: &Arc<Engine>, http: Option<TcpListener>) -> Telemetry {
+pub fn start(engine: &Arc<Engine>, http: Option<TcpListener>, otlp: Option<Otlp>) -> Telemetry {
     let (stop, stopped) = watch::channel(false);
     let mut running = JoinSet::new();
-    let source = Arc::new(Source::new(Arc::clone(engine), BUILD, None));
+    let accounts = otlp.as_ref().map(Otlp::accounts);
+    let source = Arc::new(Source::new(Arc::clone(engine), BUILD, accounts));
     if let Some(listener) = http {
-        running.spawn(serve(source, listener, stopped));
+        running.spawn(serve(Arc::clone(&source), listener, stopped.clone()));
+    }
+    if let Some(otlp) = otlp {
+        running.spawn(otlp.run(Arc::clone(engine), source, stopped));
     }
     Telemetry { stop, running }
 }
