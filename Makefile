@@ -12,7 +12,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/debug
 C_FILES = $(shell find . -path ./target -prune -o -name '*.[ch]' -print)
 
-.PHONY: help setup build release fmt fmt-check lint unit vm-build vm-test gate demo test clean
+.PHONY: help setup build release fmt fmt-check lint unit verify-otlp verify-prometheus vm-build vm-test gate demo test clean
 .NOTPARALLEL:
 
 help:
@@ -22,6 +22,8 @@ help:
 	@echo 'make fmt         format Rust and C; fmt-check only looks'
 	@echo 'make lint        clippy, warnings are errors'
 	@echo 'make unit        unit tests and doctests; no privileges needed'
+	@echo 'make verify-otlp        export to a real OpenTelemetry collector, fetched into the cache'
+	@echo 'make verify-prometheus  a real Prometheus scrapes the daemon; rules and metrics checked with promtool'
 	@echo 'make vm-test     suites in virtual machines: KERNEL=5.10|6.1|6.12|latest|all SUITE=name|all'
 	@echo 'make demo        the demonstration, in a virtual machine; HOST=1: on this kernel'
 	@echo 'make test        all of the above that a change must pass'
@@ -57,6 +59,15 @@ unit: setup
 	fi
 	$(CARGO) test --workspace --doc $(CARGO_FLAGS)
 
+# Real takers of what the daemon tells; both are fetched once, into the cache.
+verify-otlp: setup
+	SYVA_ROTEL="$$(scripts/fetch-rotel.sh)" && export SYVA_ROTEL && \
+		$(CARGO) test --workspace --test telemetry $(CARGO_FLAGS) -- --ignored rotel
+
+verify-prometheus: setup
+	$(CARGO) build --workspace --bins $(CARGO_FLAGS)
+	scripts/verify-prometheus.sh $(BIN)/syva-core
+
 # The whole workspace: with -p, features are unified otherwise and dependencies built again.
 vm-build: setup
 	$(CARGO) build --workspace --bins $(CARGO_FLAGS)
@@ -77,7 +88,7 @@ else
 endif
 
 test:
-	@MAKE='$(MAKE)' scripts/phases.sh $(TARGET)/vm setup fmt-check lint unit gate demo
+	@MAKE='$(MAKE)' scripts/phases.sh $(TARGET)/vm setup fmt-check lint unit verify-otlp verify-prometheus gate demo
 
 clean:
 	$(CARGO) clean

@@ -136,12 +136,16 @@ impl Engine {
         let prober = self.plant.loader.call(LoaderMsg::Prober).await?;
         let prober = prober.map_err(CommandError::Lookup)?;
         let tree = self.plant.tree.clone();
-        let resolved = tokio::task::spawn_blocking(move || request.resolve(&*prober, &tree)).await;
+        let span = tracing::info_span!("resolve");
+        let resolve = move || span.in_scope(|| request.resolve(&*prober, &tree));
+        let resolved = tokio::task::spawn_blocking(resolve).await;
         let command = Box::new(resolved.map_err(|_| Gone("look-up"))??);
+        let span = tracing::Span::current();
         let message = |reply| WriterMsg::Submit {
             command,
             peer,
             permit: Some(permit),
+            span,
             reply,
         };
         self.plant.writer.call(message).await?

@@ -44,7 +44,7 @@ impl Export {
             let figures = self.source.figures().await;
             let outcome = self.collector.metrics(self.request(&figures)).await;
             self.accounts
-                .collector(Signal::Metrics, outcome.as_ref().map(|()| ()));
+                .collector(Signal::Metrics, outcome.as_ref().copied());
             if last {
                 return;
             }

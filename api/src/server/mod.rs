@@ -6,6 +6,7 @@ mod refuse;
 mod service;
 pub mod socket;
 mod status;
+mod trace;
 mod trailers;
 pub(crate) mod watch;
 

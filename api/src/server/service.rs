@@ -13,10 +13,11 @@ use syva_model::state::{Claim, State};
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 
 use super::status::Known;
 use super::trailers::NotEnforced;
-use super::{convert, journal, refuse, status, watch};
+use super::{convert, journal, refuse, status, trace, watch};
 use crate::v1;
 use crate::v1::syva_core_server::SyvaCore;
 
@@ -45,7 +46,11 @@ impl Service {
         ask: impl FnOnce(T) -> Result<Ask, Status>,
     ) -> Result<Result<Done, CommandError>, Status> {
         let peer = convert::peer(&request)?;
-        Ok(self.engine.submit(ask(request.into_inner())?, peer).await)
+        let span = trace::command::<T>(&peer);
+        let submitted = self.engine.submit(ask(request.into_inner())?, peer);
+        let outcome = submitted.instrument(span.clone()).await;
+        trace::answered(&span, &outcome);
+        Ok(outcome)
     }
 
     /// Runs a command that is done or fails.
@@ -166,12 +171,8 @@ impl SyvaCore for Service {
         &self,
         request: Request<v1::AttachContainerRequest>,
     ) -> Reply<v1::AttachContainerResponse> {
-        let kinds = [
-            RefusalKind::NotFound,
-            RefusalKind::Conflict,
-            RefusalKind::Stale,
-            RefusalKind::Exhausted,
-        ];
+        use RefusalKind::{Conflict, Exhausted, NotFound, Stale};
+        let kinds = [NotFound, Conflict, Stale, Exhausted];
         let ask = |m: v1::AttachContainerRequest| {
             Ok(Ask::Attach {
                 container: m.container_id,
