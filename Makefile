@@ -12,7 +12,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/debug
 C_FILES = $(shell find . -path ./target -prune -o -name '*.[ch]' -print)
 
-.PHONY: help setup build release fmt fmt-check lint unit failpoints vm-build vm-test gate demo test clean
+.PHONY: help setup build release fmt fmt-check lint unit failpoints verify-otlp verify-prometheus vm-build vm-test gate demo test clean
 .NOTPARALLEL:
 
 help:
@@ -22,6 +22,8 @@ help:
 	@echo 'make fmt         format Rust and C; fmt-check only looks'
 	@echo 'make lint        clippy, warnings are errors'
 	@echo 'make unit        unit tests and doctests; no privileges needed'
+	@echo 'make verify-otlp        export to a real OpenTelemetry collector, fetched into the cache'
+	@echo 'make verify-prometheus  a real Prometheus scrapes the daemon; rules and metrics checked with promtool'
 	@echo 'make vm-test     suites in virtual machines: KERNEL=5.10|6.1|6.12|latest|all SUITE=name|all'
 	@echo 'make demo        the demonstration, in a virtual machine; HOST=1: on this kernel'
 	@echo 'make test        all of the above that a change must pass'
@@ -58,6 +60,15 @@ unit: vm-build
 		$(CARGO) test --workspace --lib --bins --tests $(CARGO_FLAGS); \
 	fi
 	$(CARGO) test --workspace --doc $(CARGO_FLAGS)
+
+# Real takers of what the daemon tells; both are fetched once, into the cache.
+verify-otlp: setup
+	SYVA_ROTEL="$$(scripts/fetch-rotel.sh)" && export SYVA_ROTEL && \
+		$(CARGO) test --workspace --test telemetry $(CARGO_FLAGS) -- --ignored rotel
+
+verify-prometheus: setup
+	$(CARGO) build --workspace --bins $(CARGO_FLAGS)
+	scripts/verify-prometheus.sh $(BIN)/syva-core
 
 # The daemon of the crash tests. Beside the shipped one, from the same dependencies: --workspace unifies
 # features as vm-build does, --bin leaves everything else alone.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorRef, SpawnErr};
 use syva_journal::{Journal, JournalError, JournalReader, Recovery};
 use syva_model::entry::Peer;
-use syva_model::image::Mode;
+use syva_model::image::{Mode, ZoneId};
 use syva_model::kernel::{Capacity, Counters, KernelError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -20,11 +20,13 @@ use crate::fanout::{Delivery, FanoutMsg};
 use crate::health::{Health, HealthMsg};
 use crate::ledger::{Facts, LedgerError};
 use crate::loader::{BoxedKernel, LoaderMsg};
+use crate::metered::Metered;
 use crate::outcome::{CommandError, Done};
 use crate::plant::{Materials, Plant};
 use crate::reconciler::{ReconcilerMsg, Report};
 use crate::request::Request;
 use crate::supervisor::{Supervisor, SupervisorMsg};
+use crate::tally::{Counts, Tally};
 use crate::writer::{Glance, WriterMsg};
 
 /// How many commands may be in hand; more are refused with a word to try again.
@@ -73,6 +75,7 @@ pub struct Engine {
     plant: Plant,
     reader: JournalReader,
     in_hand: Arc<Semaphore>,
+    tally: Tally,
     supervisor: ActorRef<SupervisorMsg>,
     running: Option<JoinHandle<()>>,
 }
@@ -114,8 +117,10 @@ impl Engine {
     ) -> Result<Engine, StartError> {
         has_many_threads()?;
         let reader = journal.reader();
+        let tally = Tally::default();
+        let kernel = Metered::new(kernel, tally.clone(), config.facts.clock);
         let plant = Plant::new(Materials {
-            kernel,
+            kernel: Box::new(kernel),
             journal,
             capacity: config.capacity(),
             facts: config.facts,
@@ -130,6 +135,7 @@ impl Engine {
             plant,
             reader,
             in_hand,
+            tally,
             supervisor,
             running: Some(running),
         })
@@ -146,18 +152,31 @@ impl Engine {
     /// # Errors
     /// [`CommandError`] says how far it came.
     pub async fn submit(&self, request: Request, peer: Peer) -> Result<Done, CommandError> {
+        let membership = Tally::concerns(&request);
+        let outcome = self.run(request, peer).await;
+        if membership {
+            self.tally.membership(&outcome);
+        }
+        outcome
+    }
+
+    async fn run(&self, request: Request, peer: Peer) -> Result<Done, CommandError> {
         let permit = Arc::clone(&self.in_hand)
             .try_acquire_owned()
             .map_err(|_| CommandError::Busy(IN_HAND))?;
         let prober = self.plant.loader.call(LoaderMsg::Prober).await?;
         let prober = prober.map_err(CommandError::Lookup)?;
         let tree = self.plant.tree.clone();
-        let resolved = tokio::task::spawn_blocking(move || request.resolve(&*prober, &tree)).await;
+        let span = tracing::info_span!("resolve");
+        let resolve = move || span.in_scope(|| request.resolve(&*prober, &tree));
+        let resolved = tokio::task::spawn_blocking(resolve).await;
         let command = Box::new(resolved.map_err(|_| Gone("look-up"))??);
+        let span = tracing::Span::current();
         let message = |reply| WriterMsg::Submit {
             command,
             peer,
             permit: Some(permit),
+            span,
             reply,
         };
         self.plant.writer.call(message).await?
@@ -219,6 +238,16 @@ impl Engine {
     /// The kernel side's; the reconciler keeps trying.
     pub async fn reconcile(&self) -> Result<Report, KernelError> {
         self.plant.reconciler.call(ReconcilerMsg::Compare).await?
+    }
+
+    /// What is counted in user space.
+    pub fn counts(&self) -> Counts {
+        self.tally.counts()
+    }
+
+    /// What a zone is called: its name, `host`, or `zone-N` if it is gone. Nothing waits for it.
+    pub fn zone_name(&self, id: ZoneId) -> String {
+        self.plant.atlas.zone(id)
     }
 
     /// How many zones there may be.

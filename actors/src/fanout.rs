@@ -18,8 +18,9 @@ use crate::park::{Lent, Park};
 /// How many past events a new subscriber can have.
 const RECENT: usize = 1024;
 
-/// How many events one subscriber may be behind.
-const BEHIND: usize = 4096;
+/// How many events one subscriber may be behind: whatever may be under way from the ring at once, so
+/// that a burst alone loses nothing to one that keeps up.
+const BEHIND: usize = crate::ring::IN_FLIGHT;
 
 /// A kernel event, with what its ids are called.
 #[derive(Clone, Debug, PartialEq, Eq)]

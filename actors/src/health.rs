@@ -62,13 +62,25 @@ impl Health {
 
     /// Every reason in words, self-tests and hooks included.
     pub fn words(&self) -> Vec<String> {
-        let mut words: Vec<String> = self.reasons.values().cloned().collect();
+        self.findings()
+            .into_iter()
+            .map(|(_, words)| words)
+            .collect()
+    }
+
+    /// Every reason, self-tests and hooks included: a stable key, and words.
+    pub fn findings(&self) -> Vec<(String, String)> {
+        let raised = self.reasons.iter();
+        let mut found: Vec<(String, String)> =
+            raised.map(|(k, w)| (k.clone(), w.clone())).collect();
+        let mut add = |key: String, words: String| found.push((key, words));
         let Some(loaded) = &self.loaded else {
-            words.push("no kernel side is loaded".into());
-            return words;
+            add("not_loaded".into(), "no kernel side is loaded".into());
+            return found;
         };
         if !loaded.enforcing {
-            words.push(format!("the {} backend enforces nothing", loaded.backend));
+            let words = format!("the {} backend enforces nothing", loaded.backend);
+            add("not_enforcing".into(), words);
         }
         for hook in loaded
             .hooks
@@ -76,14 +88,20 @@ impl Health {
             .filter(|hook| loaded.enforcing && !hook.attached)
         {
             let why = hook.problem.as_deref().unwrap_or("not attached");
-            words.push(format!("hook {}: {why}", hook.hook.name()));
+            let name = hook.hook.name();
+            add(
+                format!("hook_not_attached:{name}"),
+                format!("hook {name}: {why}"),
+            );
         }
         for test in &loaded.self_tests {
             if let Err(said) = &test.outcome {
-                words.push(format!("self-test {} failed: {said}", test.name));
+                let name = test.name;
+                let words = format!("self-test {name} failed: {said}");
+                add(format!("selftest_failed:{name}"), words);
             }
         }
-        words
+        found
     }
 }
 

@@ -24,6 +24,7 @@ pub mod loader;
 pub mod map;
 pub mod membership;
 pub mod memory;
+pub mod metered;
 pub mod outcome;
 pub mod park;
 pub mod plant;
@@ -36,6 +37,7 @@ pub mod ring;
 pub mod role;
 pub mod standing;
 pub mod supervisor;
+pub mod tally;
 pub mod writer;
 
 pub use engine::{Config, Engine, StartError};

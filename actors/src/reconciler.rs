@@ -11,6 +11,7 @@ use syva_model::kernel::{KernelError, Rows};
 use syva_model::plan::{Diff, plan};
 use syva_model::project;
 use tokio::task::block_in_place;
+use tracing::{Instrument as _, Span};
 
 use crate::address::{Address, answer};
 use crate::control::ControlMsg;
@@ -59,8 +60,14 @@ impl Report {
 pub enum ReconcilerMsg {
     /// This is what is desired from now on; compare everything.
     Adopt(Box<Desired>, RpcReplyPort<Result<Report, KernelError>>),
-    /// This changes, with these entries.
-    Apply(Box<Diff>, u64, Mode, RpcReplyPort<Result<(), KernelError>>),
+    /// This changes, with these entries, in this trace.
+    Apply(
+        Box<Diff>,
+        u64,
+        Mode,
+        Span,
+        RpcReplyPort<Result<(), KernelError>>,
+    ),
     /// Compare everything now.
     Compare(RpcReplyPort<Result<Report, KernelError>>),
     /// An owner of a map was restarted: compare.
@@ -245,7 +252,9 @@ impl Maps {
             .await??;
         for run in steps.chunk_by(|a, b| a.table() == b.table()) {
             fail::fail_point!("reconciler-between-steps", |_| std::process::abort());
-            self.write(run).await?;
+            let map = run.first().map_or("", |step| step.table().name());
+            let span = tracing::info_span!("map.write", syva.map = map, syva.steps = run.len());
+            self.write(run).instrument(span).await?;
         }
         self.control
             .call(|reply| ControlMsg::Finish(seq, mode, reply))
@@ -336,8 +345,9 @@ impl Actor for Reconciler {
                 work.dirty = true;
                 answer(reply, work.compare().await);
             }
-            ReconcilerMsg::Apply(diff, seq, mode, reply) => {
-                answer(reply, work.apply(&diff, seq, mode).await);
+            ReconcilerMsg::Apply(diff, seq, mode, span, reply) => {
+                let applied = work.apply(&diff, seq, mode).instrument(span);
+                answer(reply, applied.await);
             }
             ReconcilerMsg::Compare(reply) => {
                 answer(reply, work.compare().await);

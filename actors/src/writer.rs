@@ -10,6 +10,7 @@ use syva_model::entry::Peer;
 use syva_model::image::{CgroupId, Mode};
 use syva_model::state::State;
 use tokio::sync::OwnedSemaphorePermit;
+use tracing::{Instrument as _, Span};
 
 use crate::address::{Address, answer};
 use crate::atlas::Atlas;
@@ -49,6 +50,8 @@ pub enum WriterMsg {
         peer: Peer,
         /// Held until it is answered.
         permit: Option<OwnedSemaphorePermit>,
+        /// The trace it belongs to.
+        span: Span,
         /// Where the answer goes.
         reply: RpcReplyPort<Result<Done, CommandError>>,
     },
@@ -85,6 +88,7 @@ pub struct WriterArgs {
 /// Whom to answer. The daemon's own commands have nobody waiting.
 struct Ticket {
     reply: Option<RpcReplyPort<Result<Done, CommandError>>>,
+    span: Span,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -106,9 +110,25 @@ pub struct Desk {
     ledger: Ledger<Ticket>,
     args: WriterArgs,
     flush_due: bool,
+    /// The traces of the batch in hand.
+    traces: Vec<Span>,
 }
 
 impl Desk {
+    /// A span for what is done for the whole batch: in the trace of its first command, with links to
+    /// the others'.
+    fn batch_span(&mut self) -> Span {
+        let mut traces = std::mem::take(&mut self.traces).into_iter();
+        let Some(first) = traces.next() else {
+            return Span::none();
+        };
+        let span = tracing::info_span!(parent: &first, "batch", syva.commands = traces.len() + 1);
+        for other in traces {
+            span.follows_from(&other);
+        }
+        span
+    }
+
     fn take(
         &mut self,
         command: Command,
@@ -116,8 +136,11 @@ impl Desk {
         ticket: Ticket,
         myself: &ActorRef<WriterMsg>,
     ) -> Result<(), ActorProcessingErr> {
-        if let Err((ticket, error)) = self.ledger.admit(command, peer, ticket) {
-            ticket.answer(Err(error));
+        let span = ticket.span.clone();
+        match self.ledger.admit(command, peer, ticket) {
+            Err((ticket, error)) => ticket.answer(Err(error)),
+            Ok(()) if !span.is_disabled() => self.traces.push(span),
+            Ok(()) => {}
         }
         if self.ledger.is_due() && !self.flush_due {
             myself.cast(WriterMsg::Flush)?;
@@ -136,8 +159,15 @@ impl Desk {
 
     /// Makes the batch durable, then in force, then answers (I1).
     async fn flush(&mut self) -> Result<(), ActorProcessingErr> {
+        let span = self.batch_span();
+        self.flush_in_trace().instrument(span).await
+    }
+
+    async fn flush_in_trace(&mut self) -> Result<(), ActorProcessingErr> {
         self.flush_due = false;
-        let batch = match tokio::task::block_in_place(|| self.ledger.flush()) {
+        let append = tracing::info_span!("journal.append");
+        let flush = || append.in_scope(|| self.ledger.flush());
+        let batch = match tokio::task::block_in_place(flush) {
             Ok(batch) => batch,
             Err(failed) => return self.not_durable(failed).await,
         };
@@ -176,7 +206,8 @@ impl Desk {
 
     async fn apply(&mut self, diff: syva_model::plan::Diff) -> Result<(), String> {
         let (seq, mode) = (self.ledger.state().seq(), self.ledger.state().mode);
-        let message = |reply| ReconcilerMsg::Apply(Box::new(diff), seq, mode, reply);
+        let span = tracing::info_span!("enforce", syva.seq = seq);
+        let message = |reply| ReconcilerMsg::Apply(Box::new(diff), seq, mode, span, reply);
         let outcome = self
             .args
             .reconciler
@@ -242,6 +273,7 @@ impl Desk {
         for command in commands {
             let ticket = Ticket {
                 reply: None,
+                span: Span::none(),
                 _permit: None,
             };
             if let Err((_, error)) = self.ledger.admit(command, own_peer(), ticket) {
@@ -291,6 +323,7 @@ impl Actor for Writer {
             ledger,
             args,
             flush_due: false,
+            traces: Vec::new(),
         };
         desk.begin().await?;
         let _ = desk.args.health.cast(HealthMsg::Clear(JOURNAL.into()));
@@ -317,10 +350,12 @@ impl Actor for Writer {
                 command,
                 peer,
                 permit,
+                span,
                 reply,
             } => {
                 let ticket = Ticket {
                     reply: Some(reply),
+                    span,
                     _permit: permit,
                 };
                 desk.take(*command, peer, ticket, &myself)?;
@@ -346,6 +381,7 @@ impl Actor for Writer {
                     };
                     let ticket = Ticket {
                         reply: None,
+                        span: Span::none(),
                         _permit: None,
                     };
                     desk.take(command, own_peer(), ticket, &myself)?;

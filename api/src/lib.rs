@@ -1,6 +1,13 @@
-//! The edges of Syvä: the `syva.core.v1` protocol, its client, and (feature `server`) its services.
+//! The edges of Syvä: the `syva.core.v1` protocol, its client, (feature `server`) its services, and
+//! (feature `telemetry`) what the node tells of itself over HTTP and OTLP.
 
 pub mod client;
+#[cfg(feature = "telemetry")]
+pub mod figures;
+#[cfg(feature = "telemetry")]
+pub mod http;
+#[cfg(feature = "telemetry")]
+pub mod otlp;
 #[cfg(feature = "server")]
 pub mod server;
 

@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use syva_model::admit::RefusalKind::{Conflict, Exhausted, Invalid, NotFound};
+use syva_model::admit::RefusalKind::{Conflict, Exhausted, Invalid, NotFound, Stale};
 use syva_model::command::{Attach, Command, Policy};
 use syva_model::image::{Mode, Pair, ZoneId};
 
@@ -79,8 +79,8 @@ fn an_unknown_zone_is_refused_everywhere() {
 #[test]
 fn generations_only_go_up() {
     let mut world = two_zones();
-    refused(world.run(attach("c2", "db", 102, 4)), Conflict, "stale");
-    refused(world.run(detach("c2", 4)), Conflict, "stale");
+    refused(world.run(attach("c2", "db", 102, 4)), Stale, "stale");
+    refused(world.run(detach("c2", 4)), Stale, "stale");
     world
         .run(attach("c2", "db", 102, 0))
         .expect("a repeat that keeps no generations");

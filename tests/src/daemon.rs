@@ -151,6 +151,8 @@ impl Setup {
             .arg(&self.socket)
             .arg("--state-dir")
             .arg(&self.state)
+            // Many daemons run side by side here, and the port is one.
+            .args(["--http-addr", "off"])
             .args(&self.args)
             .env("NO_COLOR", "1")
             .envs(self.variables.iter().map(|(name, value)| (name, value)))

@@ -7,8 +7,9 @@ mod refuse;
 mod service;
 pub mod socket;
 mod status;
+mod trace;
 mod trailers;
-mod watch;
+pub(crate) mod watch;
 
 use std::future::Future;
 use std::sync::Arc;

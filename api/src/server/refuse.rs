@@ -12,7 +12,7 @@ pub fn status(error: &CommandError) -> Status {
         CommandError::Refused(refusal) => match refusal.kind {
             RefusalKind::Invalid => Status::invalid_argument(said),
             RefusalKind::NotFound => Status::not_found(said),
-            RefusalKind::Conflict => Status::failed_precondition(said),
+            RefusalKind::Conflict | RefusalKind::Stale => Status::failed_precondition(said),
             RefusalKind::Exhausted => Status::resource_exhausted(said),
         },
         CommandError::Lookup(_)

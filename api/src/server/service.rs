@@ -13,10 +13,11 @@ use tokio::sync::watch::Receiver;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 
 use super::status::Known;
 use super::trailers::NotEnforced;
-use super::{convert, journal, listing, refuse, status, watch};
+use super::{convert, journal, listing, refuse, status, trace, watch};
 use crate::v1;
 use crate::v1::syva_core_server::SyvaCore;
 
@@ -48,7 +49,11 @@ impl Service {
         ask: impl FnOnce(T) -> Result<Ask, Status>,
     ) -> Result<Result<Done, CommandError>, Status> {
         let peer = convert::peer(&request)?;
-        Ok(self.engine.submit(ask(request.into_inner())?, peer).await)
+        let span = trace::command::<T>(&peer);
+        let submitted = self.engine.submit(ask(request.into_inner())?, peer);
+        let outcome = submitted.instrument(span.clone()).await;
+        trace::answered(&span, &outcome);
+        Ok(outcome)
     }
 
     /// Runs a command that is done or fails.
@@ -158,11 +163,8 @@ impl SyvaCore for Service {
         &self,
         request: Request<v1::AttachContainerRequest>,
     ) -> Reply<v1::AttachContainerResponse> {
-        let kinds = [
-            RefusalKind::NotFound,
-            RefusalKind::Conflict,
-            RefusalKind::Exhausted,
-        ];
+        use RefusalKind::{Conflict, Exhausted, NotFound, Stale};
+        let kinds = [NotFound, Conflict, Stale, Exhausted];
         let ask = |m: v1::AttachContainerRequest| {
             Ok(Ask::Attach {
                 container: m.container_id,
@@ -193,7 +195,8 @@ impl SyvaCore for Service {
                 generation,
             })
         };
-        let (ok, message) = self.said(request, &[RefusalKind::Conflict], ask).await?;
+        let kinds = [RefusalKind::Conflict, RefusalKind::Stale];
+        let (ok, message) = self.said(request, &kinds, ask).await?;
         Ok(Response::new(v1::DetachContainerResponse { ok, message }))
     }
 

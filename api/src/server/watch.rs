@@ -65,7 +65,8 @@ fn context(denial: &Denial) -> String {
     }
 }
 
-fn what_failed(denial: &Denial) -> String {
+/// What was refused to whom, in a sentence.
+pub(crate) fn what_failed(denial: &Denial) -> String {
     let kernel = &denial.kernel;
     let who = format!("{} (process {})", kernel.comm, kernel.pid);
     let what = match kernel.hook {

@@ -1,5 +1,6 @@
 //! The daemon's command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use clap::{Parser, ValueEnum};
 use syva_model::image::Mode;
 use syva_model::kernel::Capacity;
 use syva_rpc::client::DEFAULT_SOCKET;
+use syva_rpc::http::DEFAULT_ADDR;
 
 /// Enforces zones on this node: journals commands, keeps the kernel's maps to what they add up to.
 #[derive(Clone, Debug, Parser)]
@@ -41,6 +43,15 @@ pub struct Args {
     #[arg(long, default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,
 
+    /// Where /healthz and /metrics are served, ADDRESS:PORT, or `off`.
+    #[arg(long, env = "SYVA_HTTP_ADDR", default_value = DEFAULT_ADDR, value_name = "ADDRESS", value_parser = http_addr)]
+    pub http_addr: HttpAddr,
+
+    /// The OpenTelemetry collector to export to, http://HOST:PORT (OTLP over gRPC). Without it, and
+    /// without the variables OTEL_EXPORTER_OTLP_*, nothing is exported.
+    #[arg(long, value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+
     /// How often the kernel's maps are compared with what the journal says, in seconds.
     #[arg(long, default_value = "30", value_name = "SECONDS", value_parser = seconds)]
     pub reconcile_interval: Duration,
@@ -70,6 +81,10 @@ pub enum ModeArg {
     /// Only report them.
     Audit,
 }
+
+/// Where to serve HTTP, if at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpAddr(pub Option<SocketAddr>);
 
 /// Which kernel side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -114,6 +129,16 @@ fn at_least_one() -> clap::builder::RangedI64ValueParser<u32> {
     clap::value_parser!(u32).range(1..)
 }
 
+fn http_addr(text: &str) -> Result<HttpAddr, String> {
+    match text {
+        "off" => Ok(HttpAddr(None)),
+        _ => match text.parse() {
+            Ok(addr) => Ok(HttpAddr(Some(addr))),
+            Err(_) => Err("neither ADDRESS:PORT (127.0.0.1:9464, [::1]:9464) nor off".to_owned()),
+        },
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(0) => Err("at least one second".to_owned()),
@@ -134,6 +159,7 @@ mod tests {
             ["--max-zones", "0"],
             ["--reconcile-interval", "0"],
             ["--mode", "off"],
+            ["--http-addr", "localhost"],
         ] {
             assert!(
                 Args::try_parse_from(["syva-core"].iter().chain(&bad)).is_err(),
@@ -142,5 +168,9 @@ mod tests {
         }
         let args = Args::try_parse_from(["syva-core", "--mode", "audit"]).expect("parses");
         assert_eq!(args.mode.map(Mode::from), Some(Mode::Audit));
+        let addr = args.http_addr.0.expect("on by default");
+        assert!(addr.ip().is_loopback(), "{addr}");
+        let args = Args::try_parse_from(["syva-core", "--http-addr", "off"]).expect("parses");
+        assert_eq!(args.http_addr, HttpAddr(None));
     }
 }

@@ -1,27 +1,32 @@
-//! Logs: `RUST_LOG` says which, `--log-format` how.
+//! Logs: `RUST_LOG` says which, `--log-format` how. Spans go to the OTLP export beside it, if there is
+//! one, whatever `RUST_LOG` says.
 
 use std::io::IsTerminal as _;
 
-use tracing_subscriber::EnvFilter;
+use syva_rpc::otlp::Otlp;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt};
 
 use crate::args::LogFormat;
 
 /// Installs the subscriber. A malformed `RUST_LOG` falls back to `info`, and says so.
-pub fn init(format: LogFormat) {
+pub fn init(format: LogFormat, otlp: Option<&Otlp>) {
     let chosen = EnvFilter::try_from_default_env();
     let problem = match &chosen {
         Err(error) if std::env::var_os("RUST_LOG").is_some() => Some(error.to_string()),
         _ => None,
     };
     let filter = chosen.unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = fmt::layer()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
+    let lines = match format {
+        LogFormat::Text => lines.with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().with_filter(filter).boxed(),
+    };
+    let spans = otlp.and_then(Otlp::layer::<_>);
+    Registry::default().with(lines).with(spans).init();
     if let Some(problem) = problem {
         tracing::warn!("RUST_LOG is not understood, logging at info: {problem}");
     }

@@ -3,6 +3,7 @@
 mod args;
 mod logging;
 mod node;
+mod telemetry;
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use syva_actors::engine::{Config, Engine};
 use syva_actors::loader::BoxedKernel;
 use syva_actors::memory::MemoryKernel;
 use syva_bpf::LibbpfKernel;
+use syva_rpc::otlp::Otlp;
 use syva_rpc::server::{serve, socket};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,7 +21,6 @@ use args::{Args, Backend};
 
 fn main() -> Result<()> {
     let args = Args::parse();
-    logging::init(args.log_format);
     // FAILPOINTS names the points and what happens there.
     #[cfg(feature = "failpoints")]
     let _armed = fail::FailScenario::setup();
@@ -27,11 +28,16 @@ fn main() -> Result<()> {
         .enable_all()
         .build();
     let runtime = runtime.context("cannot start the asynchronous runtime")?;
+    let otlp = {
+        let _within = runtime.enter();
+        telemetry::otlp(&args)?
+    };
+    logging::init(args.log_format, otlp.as_ref());
     // Everything runs in spawned tasks: calls between actors are slower from this thread.
-    runtime.block_on(async { tokio::spawn(run(args)).await? })
+    runtime.block_on(async { tokio::spawn(run(args, otlp)).await? })
 }
 
-async fn run(args: Args) -> Result<()> {
+async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
     let config = Config {
@@ -43,6 +49,13 @@ async fn run(args: Args) -> Result<()> {
     };
     // The socket comes first: a second daemon is told so before it touches anything.
     let listener = socket::bind(&args.socket_path)?;
+    let http = match telemetry::bind(&args).await {
+        Ok(http) => http,
+        Err(error) => {
+            remove_socket(&args);
+            return Err(error);
+        }
+    };
     let started = Engine::start(config, kernel(&args)).await;
     let engine = match started {
         Ok(engine) => Arc::new(engine),
@@ -65,8 +78,10 @@ async fn run(args: Args) -> Result<()> {
             _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
         }
     };
+    let telemetry = telemetry::start(&engine, http, otlp);
     let served = serve(Arc::clone(&engine), listener, stop).await;
     remove_socket(&args);
+    telemetry.stop().await;
     if let Ok(engine) = Arc::try_unwrap(engine) {
         engine.stop().await;
     }

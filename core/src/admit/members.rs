@@ -1,6 +1,6 @@
 //! Admission of memberships.
 
-use super::{Admission, Case, Refusal, RefusalKind, below, conflict, invalid, text};
+use super::{Admission, Case, Refusal, RefusalKind, below, conflict, invalid, stale, text};
 use crate::command::Attach;
 use crate::fold::Reply;
 use crate::state::Zone;
@@ -60,7 +60,7 @@ impl Case<'_> {
             return Ok(Admission::Append);
         };
         if attach.generation != 0 && attach.generation < held.generation {
-            return conflict(format!(
+            return stale(format!(
                 "generation {} of container {} is stale: {} is attached",
                 attach.generation, attach.container, held.generation
             ));
@@ -109,7 +109,7 @@ impl Case<'_> {
             return Ok(Admission::Unchanged(Reply::said(said)));
         };
         if generation != 0 && generation < held.generation {
-            return conflict(format!(
+            return stale(format!(
                 "generation {generation} of container {container} is stale: {} is attached",
                 held.generation
             ));

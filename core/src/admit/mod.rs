@@ -35,8 +35,10 @@ pub enum RefusalKind {
     Invalid,
     /// It names what is not there.
     NotFound,
-    /// It contradicts what is there: a stale generation, a conflicting assignment, members.
+    /// It contradicts what is there: a conflicting assignment, members.
     Conflict,
+    /// Its generation is older than the one held.
+    Stale,
     /// A capacity is reached.
     Exhausted,
 }
@@ -63,6 +65,10 @@ impl Refusal {
 
 fn invalid<T>(message: impl Into<String>) -> Result<T, Refusal> {
     Err(Refusal::new(RefusalKind::Invalid, message))
+}
+
+fn stale<T>(message: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal::new(RefusalKind::Stale, message))
 }
 
 fn conflict<T>(message: impl Into<String>) -> Result<T, Refusal> {

@@ -30,6 +30,8 @@ impl Node {
             .arg(&socket)
             .arg("--state-dir")
             .arg(dir.join("state"))
+            // On a host the port may be another daemon's.
+            .args(["--http-addr", "off"])
             .stdin(Stdio::null())
             .stderr(fs::File::create(&log)?)
             .spawn()?;
