@@ -13,7 +13,7 @@ use syva_actors::rig::Failure;
 use tokio::sync::mpsc::Receiver;
 
 /// More than one subscriber may be behind by.
-const MANY: u64 = 10_000;
+const MANY: u64 = 20_000;
 
 fn emit(kernel: &MemoryKernel, numbers: std::ops::Range<u64>) {
     numbers.for_each(|number| kernel.emit(event(number)));
