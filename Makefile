@@ -27,7 +27,7 @@ help:
 	@echo 'make vm-test     suites in virtual machines: KERNEL=5.10|6.1|6.12|latest|all SUITE=name|all'
 	@echo 'make demo        the demonstration, in a virtual machine; HOST=1: on this kernel'
 	@echo 'make test        all of the above that a change must pass'
-	@echo 'make clean       remove what was built (fetched kernels stay in the cache)'
+	@echo 'make clean       remove what was built (fetched kernels and the Debian of guests stay in the cache)'
 
 # Quick when nothing is missing, so every target that needs tools begins with it.
 setup:
