@@ -12,7 +12,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/debug
 C_FILES = $(shell find . -path ./target -prune -o -name '*.[ch]' -print)
 
-.PHONY: help setup build release fmt fmt-check lint unit failpoints verify-otlp verify-prometheus vm-build vm-test gate demo test clean
+.PHONY: help setup build release fmt fmt-check lint unit failpoints verify-otlp verify-prometheus vm-build vm-test gate demo test \
+	install uninstall clean
 .NOTPARALLEL:
 
 help:
@@ -27,6 +28,8 @@ help:
 	@echo 'make vm-test     suites in virtual machines: KERNEL=5.10|6.1|6.12|latest|all SUITE=name|all'
 	@echo 'make demo        the demonstration, in a virtual machine; HOST=1: on this kernel'
 	@echo 'make test        all of the above that a change must pass'
+	@echo 'make install     the programs (of make release) and the systemd unit: PREFIX=/usr/local DESTDIR='
+	@echo 'make uninstall   removes them and ends enforcement; PURGE=1: the journal too'
 	@echo 'make clean       remove what was built (fetched kernels and the Debian of guests stay in the cache)'
 
 # Quick when nothing is missing, so every target that needs tools begins with it.
@@ -97,6 +100,13 @@ endif
 
 test:
 	@MAKE='$(MAKE)' scripts/phases.sh $(TARGET)/vm setup fmt-check lint unit gate demo
+
+# Neither builds: root, who installs, need not have a toolchain.
+install:
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install.sh $(TARGET)/release
+
+uninstall:
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PURGE='$(PURGE)' scripts/uninstall.sh
 
 clean:
 	$(CARGO) clean

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ractor::rpc::CallResult;
 use ractor::{Actor, ActorRef, SpawnErr};
 use syva_journal::{Journal, JournalError, JournalReader, Recovery};
 use syva_model::entry::Peer;
@@ -13,6 +14,7 @@ use syva_model::kernel::{Capacity, Counters, KernelError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::address::{Gone, answer};
 use crate::cgroups::CgroupTree;
@@ -27,6 +29,7 @@ use crate::reconciler::{ReconcilerMsg, Report};
 use crate::request::Request;
 use crate::supervisor::{Supervisor, SupervisorMsg};
 use crate::tally::{Counts, Tally};
+use crate::vantage::Vantage;
 use crate::writer::{Glance, WriterMsg};
 
 /// How many commands may be in hand; more are refused with a word to try again.
@@ -37,8 +40,10 @@ pub const IN_HAND: usize = 1024;
 pub struct Config {
     /// Where the journal lies.
     pub journal_dir: PathBuf,
-    /// Where cgroup v2 is mounted.
+    /// Where the host has cgroup v2 mounted.
     pub cgroup_root: PathBuf,
+    /// From where the host's paths are looked up.
+    pub vantage: Vantage,
     /// The mode asked for, if any; it becomes an entry if it is not the journal's already.
     pub mode: Option<Mode>,
     /// What admission and entries need to know of the node.
@@ -69,6 +74,11 @@ pub enum StartError {
     #[error("an actor did not start: {0}")]
     Actor(String),
 }
+
+/// Somebody the engine needs does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {0} does not answer within {1:?}")]
+pub struct Silent(pub &'static str, pub Duration);
 
 /// A running engine.
 pub struct Engine {
@@ -125,7 +135,8 @@ impl Engine {
             capacity: config.capacity(),
             facts: config.facts,
             mode: config.mode,
-            tree: CgroupTree::at(config.cgroup_root),
+            tree: CgroupTree::seen_from(&config.vantage, config.cgroup_root),
+            vantage: config.vantage,
             interval: config.reconcile_every,
         });
         let started = Actor::spawn(None, Supervisor, plant.clone()).await;
@@ -166,9 +177,9 @@ impl Engine {
             .map_err(|_| CommandError::Busy(IN_HAND))?;
         let prober = self.plant.loader.call(LoaderMsg::Prober).await?;
         let prober = prober.map_err(CommandError::Lookup)?;
-        let tree = self.plant.tree.clone();
+        let (tree, vantage) = (self.plant.tree.clone(), self.plant.vantage.clone());
         let span = tracing::info_span!("resolve");
-        let resolve = move || span.in_scope(|| request.resolve(&*prober, &tree));
+        let resolve = move || span.in_scope(|| request.resolve(&*prober, &tree, &vantage));
         let resolved = tokio::task::spawn_blocking(resolve).await;
         let command = Box::new(resolved.map_err(|_| Gone("look-up"))??);
         let span = tracing::Span::current();
@@ -238,6 +249,30 @@ impl Engine {
     /// The kernel side's; the reconciler keeps trying.
     pub async fn reconcile(&self) -> Result<Report, KernelError> {
         self.plant.reconciler.call(ReconcilerMsg::Compare).await?
+    }
+
+    /// Asks those without whom nothing gets done, and waits that long for each. Whether what they do
+    /// succeeds is for [`Engine::health`] to say.
+    ///
+    /// # Errors
+    /// The first that did not answer.
+    pub async fn alive(&self, patience: Duration) -> Result<(), Silent> {
+        let call = self.supervisor.call(SupervisorMsg::Alive, Some(patience));
+        match call.await {
+            Ok(CallResult::Success(())) => {}
+            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => {
+                return Err(Silent("supervisor", patience));
+            }
+        }
+        let reconciler = self.plant.reconciler.call(ReconcilerMsg::Alive);
+        match timeout(patience, reconciler).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return Err(Silent("reconciler", patience)),
+        }
+        match timeout(patience, self.ask(|_| ())).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Silent("writer", patience)),
+        }
     }
 
     /// What is counted in user space.

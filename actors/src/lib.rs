@@ -38,6 +38,7 @@ pub mod role;
 pub mod standing;
 pub mod supervisor;
 pub mod tally;
+pub mod vantage;
 pub mod writer;
 
 pub use engine::{Config, Engine, StartError};

@@ -70,6 +70,8 @@ pub enum ReconcilerMsg {
     ),
     /// Compare everything now.
     Compare(RpcReplyPort<Result<Report, KernelError>>),
+    /// Answer, to show that nothing keeps it.
+    Alive(RpcReplyPort<()>),
     /// An owner of a map was restarted: compare.
     Nudge,
     /// The timer.
@@ -352,6 +354,7 @@ impl Actor for Reconciler {
             ReconcilerMsg::Compare(reply) => {
                 answer(reply, work.compare().await);
             }
+            ReconcilerMsg::Alive(reply) => answer(reply, ()),
             ReconcilerMsg::Nudge => work.tick().await,
             ReconcilerMsg::Tick => {
                 work.tick().await;

@@ -10,6 +10,7 @@ use syva_model::name::{BadName, Party, ZoneName};
 use crate::cgroups::CgroupTree;
 use crate::outcome::CommandError;
 use crate::resolve;
+use crate::vantage::Vantage;
 
 /// A policy with its host paths, which become claims.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -93,13 +94,18 @@ impl Request {
     ///
     /// # Errors
     /// What is wrong with the request, or what could not be looked up.
-    pub fn resolve(self, prober: &dyn Prober, tree: &CgroupTree) -> Result<Command, CommandError> {
+    pub fn resolve(
+        self,
+        prober: &dyn Prober,
+        tree: &CgroupTree,
+        vantage: &Vantage,
+    ) -> Result<Command, CommandError> {
         Ok(match self {
             Request::RegisterZone { zone, policy } => {
                 let zone = zone_name(zone)?;
                 let paths = policy.iter().flat_map(|policy| &policy.host_paths);
                 let claims = paths
-                    .map(|path| resolve::claim(prober, path, Scope::Subtree))
+                    .map(|path| resolve::claim(prober, vantage, path, Scope::Subtree))
                     .collect::<Result<_, _>>()?;
                 let policy = policy.map(|policy| policy.policy);
                 Command::RegisterZone {
@@ -159,7 +165,7 @@ impl Request {
                 recursive,
             } => Command::RegisterHostPath {
                 zone: zone_name(zone)?,
-                claim: resolve::claim(prober, &path, scope(recursive))?,
+                claim: resolve::claim(prober, vantage, &path, scope(recursive))?,
             },
         })
     }

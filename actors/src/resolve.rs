@@ -4,7 +4,6 @@
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
 use syva_model::admit::{Refusal, RefusalKind};
 use syva_model::command::{ClaimFacts, Reresolved};
 use syva_model::image::{CgroupId, Scope};
@@ -13,6 +12,7 @@ use syva_model::state::State;
 
 use crate::cgroups::CgroupTree;
 use crate::outcome::CommandError;
+use crate::vantage::Vantage;
 
 /// File systems whose inode numbers identify an object as long as it exists, by the magic number that
 /// statfs(2) reports. Others are refused until they have been tried (I10).
@@ -44,9 +44,14 @@ fn invalid(message: String) -> CommandError {
 ///
 /// # Errors
 /// A refusal that says what is wrong with the path, or the kernel's failure to identify it.
-pub fn claim(prober: &dyn Prober, asked: &str, scope: Scope) -> Result<ClaimFacts, CommandError> {
-    let path = canonical(asked)?;
-    let facts = identify(prober, &path, asked)?;
+pub fn claim(
+    prober: &dyn Prober,
+    vantage: &Vantage,
+    asked: &str,
+    scope: Scope,
+) -> Result<ClaimFacts, CommandError> {
+    let path = canonical(vantage, asked)?;
+    let facts = identify(prober, vantage, &path, asked)?;
     if let Err(name) = known(facts.fs_magic) {
         return Err(invalid(format!(
             "{asked} cannot be claimed: it lies on {name}, whose objects the engine cannot identify \
@@ -74,24 +79,28 @@ pub fn claim(prober: &dyn Prober, asked: &str, scope: Scope) -> Result<ClaimFact
     })
 }
 
-fn canonical(asked: &str) -> Result<PathBuf, CommandError> {
+fn canonical(vantage: &Vantage, asked: &str) -> Result<PathBuf, CommandError> {
     if !asked.starts_with('/') {
         return Err(invalid(format!(
             "the path {asked:?} is not absolute: give it from /"
         )));
     }
-    std::fs::canonicalize(asked).map_err(|said| {
+    vantage.canonical(Path::new(asked)).map_err(|said| {
         invalid(format!(
             "cannot claim {asked:?}: looking it up said: {said}"
         ))
     })
 }
 
-/// Opens without any effect on what is opened (`O_PATH`) and asks the kernel what it is.
-fn identify(prober: &dyn Prober, path: &Path, asked: &str) -> Result<ObjectFacts, CommandError> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    let fd = rustix::fs::openat2(rustix::fs::CWD, path, flags, Mode::empty(), resolve)
+/// Opens without any effect on what is opened and asks the kernel what it is.
+fn identify(
+    prober: &dyn Prober,
+    vantage: &Vantage,
+    path: &Path,
+    asked: &str,
+) -> Result<ObjectFacts, CommandError> {
+    let fd = vantage
+        .open_exactly(path)
         .map_err(|said| invalid(format!("cannot claim {asked:?}: opening it said: {said}")))?;
     prober.probe(fd.as_fd()).map_err(CommandError::Lookup)
 }
@@ -111,14 +120,14 @@ fn known(magic: u64) -> Result<(), String> {
 
 /// Looks up every claimed path again, as after a reboot. A path that is gone, has become a symbolic
 /// link or lies on another kind of file system is not found.
-pub fn again(prober: &dyn Prober, state: &State) -> Vec<Reresolved> {
+pub fn again(prober: &dyn Prober, vantage: &Vantage, state: &State) -> Vec<Reresolved> {
     let claimed = state.claims.values().chain(state.lost.values());
     let mut paths: Vec<&str> = claimed.map(|claim| claim.path.as_str()).collect();
     paths.sort_unstable();
     paths
         .into_iter()
         .map(|path| {
-            let found = identify(prober, Path::new(path), path).ok();
+            let found = identify(prober, vantage, Path::new(path), path).ok();
             let found = found.filter(|facts| known(facts.fs_magic).is_ok());
             let found = found.map(|facts| (facts.key, facts.generation));
             Reresolved {

@@ -22,6 +22,7 @@ use crate::park::Park;
 use crate::reconciler::{Desired, ReconcilerMsg};
 use crate::resolve;
 use crate::standing::Standing;
+use crate::vantage::Vantage;
 
 /// The health reason while the journal takes no commands.
 pub const JOURNAL: &str = "journal_not_durable";
@@ -77,6 +78,8 @@ pub struct WriterArgs {
     pub reconciler: Address<ReconcilerMsg>,
     /// Who has the prober.
     pub loader: Address<LoaderMsg>,
+    /// From where claimed paths are looked up again.
+    pub vantage: Vantage,
     /// Who is told.
     pub health: Address<HealthMsg>,
     /// Names for events.
@@ -266,7 +269,8 @@ impl Desk {
         if self.ledger.state().boot != Some(self.ledger.boot()) {
             let prober = self.args.loader.call(LoaderMsg::Prober).await??;
             let state = self.ledger.state();
-            let claims = tokio::task::block_in_place(|| resolve::again(&*prober, state));
+            let vantage = &self.args.vantage;
+            let claims = tokio::task::block_in_place(|| resolve::again(&*prober, vantage, state));
             commands.push(Command::Boot { claims });
         }
         commands.extend(self.args.mode.map(|mode| Command::SetMode { mode }));

@@ -20,7 +20,7 @@ use crate::load::{self, Programs};
 use crate::map::Map;
 use crate::skel::BUILD;
 use crate::tables::{Claims, MemberFilter, Members, Pairs, Zones};
-use crate::{error, selftest};
+use crate::{error, selftest, vantage};
 
 /// The real kernel.
 pub struct LibbpfKernel {
@@ -35,7 +35,7 @@ struct Running {
 }
 
 impl LibbpfKernel {
-    /// A kernel side that is not loaded yet. `cgroup_root` is where cgroup v2 is mounted.
+    /// A kernel side that is not loaded yet. `cgroup_root` is where the host has cgroup v2 mounted.
     pub fn new(cgroup_root: PathBuf) -> LibbpfKernel {
         LibbpfKernel {
             cgroup_root,
@@ -97,7 +97,7 @@ impl Kernel for LibbpfKernel {
             backend: "libbpf",
             enforcing: missing.is_empty() && hooks.iter().all(|hook| hook.attached),
             hooks,
-            self_tests: selftest::run(&running.probe, &self.cgroup_root),
+            self_tests: selftest::run(&running.probe, &vantage::place(&self.cgroup_root)),
             missing,
             build: BUILD,
             kernel_release: host.release()?,

@@ -7,11 +7,15 @@ use std::path::{Path, PathBuf};
 use syva_model::kernel::KernelError;
 
 use crate::error::here;
+use crate::vantage;
 
 /// The floor: before 5.10 there is no BPF LSM with inode storage.
 const FLOOR: (u32, u32) = (5, 10);
-/// CAP_SYS_ADMIN's number; it includes CAP_BPF and CAP_PERFMON (capabilities(7)).
+/// Numbers of capabilities(7). CAP_SYS_ADMIN includes the last two.
+const CAP_SYS_PTRACE: u32 = 19;
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
 
 /// Where to look. The paths are parameters so that tests can make a machine up.
 #[derive(Debug)]
@@ -34,7 +38,7 @@ impl Host {
         Host {
             lsm: root.join("sys/kernel/security/lsm"),
             btf: root.join("sys/kernel/btf/vmlinux"),
-            mountinfo: root.join("proc/self/mountinfo"),
+            mountinfo: root.join(vantage::MOUNTS),
             status: root.join("proc/self/status"),
             osrelease: root.join("proc/sys/kernel/osrelease"),
             cgroup_root: cgroup_root.to_owned(),
@@ -81,13 +85,7 @@ impl Host {
             .find_map(|line| line.strip_prefix("CapEff:"))
             .and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
         match effective {
-            Some(set) if set & 1 << CAP_SYS_ADMIN != 0 => Ok(()),
-            Some(set) => Err(here(
-                "load BPF programs",
-                "this kernel",
-                format!("this process lacks CAP_SYS_ADMIN (effective capabilities: {set:#x})"),
-                "run it as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN",
-            )),
+            Some(set) => capable(set),
             None => Err(here(
                 "read capabilities from",
                 self.status.display().to_string(),
@@ -156,6 +154,32 @@ impl Host {
     }
 }
 
+/// Programs of type LSM take CAP_BPF and CAP_PERFMON; to look paths up where PID 1 is takes
+/// CAP_SYS_PTRACE.
+fn capable(set: u64) -> Result<(), KernelError> {
+    let has = |capability: u32| set & 1 << capability != 0;
+    let loads = has(CAP_SYS_ADMIN) || (has(CAP_BPF) && has(CAP_PERFMON));
+    let (operation, on, lacks) = match (loads, has(CAP_SYS_PTRACE)) {
+        (true, true) => return Ok(()),
+        (false, _) => (
+            "load BPF programs",
+            "this kernel",
+            "CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN",
+        ),
+        (true, false) => (
+            "look up the host's paths below",
+            vantage::ROOT,
+            "CAP_SYS_PTRACE",
+        ),
+    };
+    Err(here(
+        operation,
+        on,
+        format!("this process lacks {lacks} (effective capabilities: {set:#x})"),
+        "run it as root, or with CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE",
+    ))
+}
+
 fn no_cgroups(root: &str, said: &str) -> KernelError {
     here(
         "find cgroup v2 on",
@@ -188,7 +212,7 @@ mod tests {
             ("sys/kernel/security/lsm", "lockdown,capability,bpf\n"),
             ("sys/kernel/btf/vmlinux", ""),
             (
-                "proc/self/mountinfo",
+                "proc/1/mountinfo",
                 "22 1 0:20 / /sys rw - sysfs sysfs rw\n\
                  29 22 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n",
             ),
@@ -233,8 +257,12 @@ mod tests {
         let dir = machine();
         put(&dir, "proc/self/status", "CapEff:\t0000000000000000\n");
         assert!(refusal(&dir).contains("CAP_SYS_ADMIN"));
-        put(&dir, "proc/self/status", "CapEff:\t0000000000200000\n");
+        put(&dir, "proc/self/status", "CapEff:\t0000000000280000\n");
         check(&dir).unwrap();
+        put(&dir, "proc/self/status", "CapEff:\t000000c000080000\n");
+        check(&dir).unwrap();
+        put(&dir, "proc/self/status", "CapEff:\t000000c000000000\n");
+        assert!(refusal(&dir).contains("CAP_SYS_PTRACE"));
     }
 
     #[test]
@@ -258,13 +286,13 @@ mod tests {
         let dir = machine();
         put(
             &dir,
-            "proc/self/mountinfo",
+            "proc/1/mountinfo",
             "22 1 0:20 / /sys rw - sysfs sysfs rw\n",
         );
         assert!(refusal(&dir).contains("nothing is mounted there"));
         put(
             &dir,
-            "proc/self/mountinfo",
+            "proc/1/mountinfo",
             "29 22 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n",
         );
         assert!(refusal(&dir).contains("a tmpfs is mounted there"));
@@ -275,7 +303,7 @@ mod tests {
         let dir = machine();
         put(
             &dir,
-            "proc/self/mountinfo",
+            "proc/1/mountinfo",
             "29 22 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n\
              30 22 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n",
         );

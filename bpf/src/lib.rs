@@ -24,6 +24,7 @@ mod selftest;
 mod sites;
 mod skel;
 mod tables;
+pub mod vantage;
 pub mod verify;
 
 pub use backend::LibbpfKernel;

@@ -116,6 +116,27 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "systemd",
+        claims: "a real systemd starts, watches, restarts and stops the daemon that make install installed",
+        limit: 600,
+        budget: 240,
+        boot: Boot::DEBIAN,
+        pack: DAEMON,
+        run: guest::systemd::run,
+        ..SUITE
+    },
+    Suite {
+        name: "docs-operations",
+        claims: "the commands of docs/operations.md do what it says, faults and all",
+        gate: &["6.1"],
+        limit: 400,
+        budget: 150,
+        boot: Boot::DEBIAN,
+        pack: DAEMON,
+        run: guest::operations::run,
+        ..SUITE
+    },
+    Suite {
         name: "crash",
         claims: "a daemon that dies between journal and maps ends in maps that enforce the journal",
         limit: 400,

@@ -13,6 +13,7 @@ use syva_actors::engine::Config;
 use syva_actors::ledger::Facts;
 use syva_actors::memory::MemoryKernel;
 use syva_actors::request::PolicyRequest;
+use syva_actors::vantage::Vantage;
 use syva_actors::{CommandError, Done, Engine, Request, StartError};
 use syva_journal::{Journal, JournalReader, Memory, Record};
 use syva_model::admit::Node;
@@ -76,6 +77,7 @@ impl Host {
         Config {
             journal_dir: self.journal_dir(),
             cgroup_root: self.dir.path().join("cgroups"),
+            vantage: Vantage::own(),
             mode: self.mode,
             facts: Facts {
                 node,

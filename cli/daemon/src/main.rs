@@ -1,8 +1,10 @@
 //! `syva-core`, the daemon: opens the journal, loads the kernel side, serves `syva.core.v1`.
 
 mod args;
+mod journald;
 mod logging;
 mod node;
+mod notify;
 mod telemetry;
 
 use std::sync::Arc;
@@ -32,7 +34,7 @@ fn main() -> Result<()> {
         let _within = runtime.enter();
         telemetry::otlp(&args)?
     };
-    logging::init(args.log_format, otlp.as_ref());
+    let _log = logging::init(args.log_format, otlp.as_ref());
     // Everything runs in spawned tasks: calls between actors are slower from this thread.
     runtime.block_on(async { tokio::spawn(run(args, otlp)).await? })
 }
@@ -43,6 +45,7 @@ async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
     let config = Config {
         journal_dir: args.state_dir.clone(),
         cgroup_root: args.cgroup_root.clone(),
+        vantage: node::vantage(&args),
         mode: args.mode.map(Into::into),
         facts: node::facts(&args)?,
         reconcile_every: args.reconcile_interval,
@@ -72,14 +75,17 @@ async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
         reasons = ?health.words(),
         "syva-core is ready"
     );
+    let telling = notify::start(&engine);
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
             _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
         }
+        notify::stopping();
     };
     let telemetry = telemetry::start(&engine, http, otlp);
     let served = serve(Arc::clone(&engine), listener, stop).await;
+    telling.stop().await;
     remove_socket(&args);
     telemetry.stop().await;
     if let Ok(engine) = Arc::try_unwrap(engine) {

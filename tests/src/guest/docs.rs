@@ -16,7 +16,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     fs::write("/srv/db/key", "secret")?;
     let web = make_cgroup("web")?;
     let mut daemon: Option<Child> = None;
-    for line in commands()? {
+    for line in commands(README, "Use it")? {
         if line.starts_with("make ") {
             continue; // how the two programs come to be; here they are packed
         }
@@ -54,24 +54,25 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The commands of the section's block, without their comments.
-fn commands() -> Result<Vec<String>, Failure> {
-    let section = README
-        .split("## Use it")
-        .nth(1)
-        .ok_or("the README has no section \"Use it\"")?;
-    let block = section
-        .split("```")
-        .nth(1)
-        .ok_or("the section has no block")?;
-    let lines = block
-        .lines()
-        .skip(1)
-        .map(|line| line.split(" #").next().unwrap_or(line).trim());
-    Ok(lines
+/// The commands of a section's blocks of shell, without their comments.
+///
+/// # Errors
+/// There is no such section, or it has no commands.
+pub fn commands(text: &str, heading: &str) -> Result<Vec<String>, Failure> {
+    let section = text
+        .split("\n## ")
+        .find_map(|section| section.strip_prefix(heading)?.strip_prefix('\n'))
+        .ok_or_else(|| format!("there is no section {heading:?}"))?;
+    let blocks = section.split("```sh\n").skip(1);
+    let lines = blocks.flat_map(|block| block.split("```").next().unwrap_or_default().lines());
+    let commands: Vec<String> = lines
+        .map(|line| line.split(" #").next().unwrap_or(line).trim().to_owned())
         .filter(|line| !line.is_empty())
-        .map(str::to_owned)
-        .collect())
+        .collect();
+    match commands.is_empty() {
+        true => Err(format!("section {heading:?} has no commands").into()),
+        false => Ok(commands),
+    }
 }
 
 fn start() -> Result<Child, Failure> {

@@ -14,10 +14,12 @@ pub mod harness;
 pub mod host;
 pub mod life;
 pub mod load;
+pub mod operations;
 pub mod options;
 pub mod preempt;
 pub mod raw;
 pub mod stage;
+pub mod systemd;
 pub mod tracer;
 
 use std::env;

@@ -38,7 +38,7 @@ units=$root/etc/systemd/system
 for unit in systemd-update-utmp.service systemd-update-utmp-runlevel.service \
 	proc-sys-fs-binfmt_misc.automount systemd-binfmt.service e2scrub_reap.service e2scrub_all.timer \
 	fstrim.timer systemd-tmpfiles-clean.timer dpkg-db-backup.timer podman-auto-update.timer \
-	podman-auto-update.service podman-restart.service podman.socket getty@.service \
+	podman-auto-update.service podman-restart.service podman.service podman.socket getty@.service \
 	serial-getty@.service systemd-pcrphase.service systemd-pcrphase-sysinit.service \
 	systemd-timesyncd.service systemd-networkd.service systemd-resolved.service; do
 	ln -sf /dev/null "$units/$unit"
