@@ -11,6 +11,7 @@ use common::{
     Host, allow, attach, claim, detach, done, event, eventually, fold, insist, last_command,
     reasons_are, register, submit,
 };
+use syva_actors::engine::Silent;
 use syva_actors::memory::Fault;
 use syva_actors::rig::Failure;
 use syva_actors::{CommandError, Engine, Role};
@@ -226,4 +227,22 @@ async fn a_writer_that_fails_between_the_journal_and_the_maps_enforces_what_it_w
     ));
     let journal = engine.journal();
     eventually("it is enforced", || host.agrees_with(&journal)).await;
+}
+
+/// Long enough for one that answers, and waited for by one that does not.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_actor_that_hangs_is_noticed_and_one_that_is_degraded_is_alive() {
+    for (role, name) in [(Role::Writer, "writer"), (Role::Reconciler, "reconciler")] {
+        let host = Host::new();
+        let engine = host.start().await.expect("starts");
+        assert_eq!(engine.alive(PATIENCE).await, Ok(()), "{name}");
+        host.kernel.set_fault(Some(Fault::Refuse(Table::Zones, 5)));
+        let _ = submit(&engine, register("web")).await;
+        assert!(!engine.health().borrow().reasons.is_empty(), "degraded");
+        assert_eq!(engine.alive(PATIENCE).await, Ok(()), "{name}, degraded");
+        engine.fail(role, Failure::Hang);
+        assert_eq!(engine.alive(PATIENCE).await, Err(Silent(name, PATIENCE)));
+    }
 }

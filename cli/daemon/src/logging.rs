@@ -19,7 +19,6 @@ const WAITING: usize = 10_000;
 /// Installs the subscriber. A malformed `RUST_LOG` falls back to `info`, and says so. Lines are written
 /// by a thread of their own: a journald that hangs must not hold up enforcement or commands. It ends,
 /// with its last lines written, when what this returns is dropped.
-#[must_use]
 pub fn init(format: LogFormat, otlp: Option<&Otlp>) -> WorkerGuard {
     let chosen = EnvFilter::try_from_default_env();
     let problem = match &chosen {

@@ -75,7 +75,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
         .clone()
         .at_socket(home.join("core.sock"))
         .with_state(home.join("state"));
-    let caps = ["lacks CAP_SYS_ADMIN", "run it as root"];
+    let caps = ["lacks CAP_BPF and CAP_PERFMON", "run it as root"];
     refuses(checks, "no privileges", &own, &caps)?;
     refuses(
         checks,

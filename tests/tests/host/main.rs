@@ -8,6 +8,8 @@ mod crash;
 mod happy;
 mod home;
 mod load;
+mod logs;
+mod notify;
 mod refusals;
 mod restart;
 mod serving;
