@@ -249,6 +249,7 @@ pub const ALL: &[Suite] = &[
         name: "option-systemd",
         claims: "a guest can be a Debian that runs systemd and has podman, with cgroup v2 alone",
         boot: Boot::DEBIAN,
+        budget: 60,
         run: guest::options::systemd,
         ..SUITE
     },
