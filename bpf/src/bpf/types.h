@@ -45,6 +45,14 @@ struct member_row {
 	__u64 root;
 };
 
+/* Who made an overlay's superblock, or the private mount of one of its layers: `object`, its
+ * address. `root` is the dentry it begins at. */
+struct maker_row {
+	__u64 object;
+	__u64 root;
+	__u64 cgroup;
+};
+
 struct zone_row {
 	__u32 id;
 	__u32 flags;
