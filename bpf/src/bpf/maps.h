@@ -73,6 +73,15 @@ struct {
 	__type(value, struct pair_row);
 } pairs SEC(".maps");
 
+/* The overlays that the host made, and their layers' mounts. The least used go when it is full:
+ * they are then judged like anyone's. Nothing that a zone does fills it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct maker_row);
+} host_overlays SEC(".maps");
+
 /* Not BPF_F_RDONLY_PROG, with which the kernel refuses a writable mapping. No program writes it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::raw::{self, Lease};
-use super::{Failure, tracer};
+use super::{Failure, mounting, tracer};
 
 /// The kernel's answer to an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,23 @@ fn outcome(status: io::Result<ExitStatus>, cgroup: &Path, action: &str) -> Outco
         Ok(None) => Outcome::Broken(String::from("killed by a signal")),
         Err(error) => Outcome::Broken(format!("cannot start: {error}")),
     }
+}
+
+/// An action that goes on while others act.
+#[derive(Debug)]
+pub struct Spawned(Child, PathBuf, String);
+
+impl Spawned {
+    /// What it came to in the end.
+    pub fn outcome(mut self) -> Outcome {
+        outcome(self.0.wait(), &self.1, &self.2)
+    }
+}
+
+/// As [`act`], without waiting for the end.
+pub fn spawn(cgroup: &Path, action: &str, args: &[&Path]) -> Result<Spawned, Failure> {
+    let child = actor(cgroup, action, args).spawn()?;
+    Ok(Spawned(child, cgroup.to_owned(), action.to_owned()))
 }
 
 /// A process that goes on until this is dropped.
@@ -170,6 +187,14 @@ pub fn perform(cgroup: &Path, action: &str, args: &[PathBuf]) -> i32 {
         ("map-to-read", []) => raw::map(io::stdin(), false),
         ("map-anonymous", []) => raw::map_anonymous(),
         ("attach", [pid]) => tracer::attach(pid),
+        ("overlay", [lower, scratch]) => mounting::overlay(lower, scratch),
+        ("overlay-configured", [lower, scratch]) => mounting::overlay_configured(lower, scratch),
+        ("overlay-in-user-namespace", [lower, scratch, name]) => {
+            mounting::in_user_namespace(lower, scratch, name)
+        }
+        ("overlay-beforehand", [lower, scratch, name, later]) => {
+            mounting::beforehand(lower, scratch, name, later)
+        }
         ("readlink", [path]) => fs::read_link(path).map(drop),
         ("read-memory", [pid, address]) => tracer::read_memory(pid, address),
         ("take-descriptor", [pid]) => tracer::take_descriptor(pid),

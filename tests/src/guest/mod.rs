@@ -14,6 +14,7 @@ pub mod harness;
 pub mod host;
 pub mod life;
 pub mod load;
+pub mod mounting;
 pub mod options;
 pub mod preempt;
 pub mod raw;

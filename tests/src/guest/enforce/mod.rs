@@ -4,6 +4,7 @@ mod executing;
 mod files;
 mod labels;
 mod life;
+mod overlays;
 mod sockets;
 mod tasks;
 mod tracing;
@@ -17,6 +18,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     let mut world = World::new()?;
     files::run(checks, &mut world)?;
     labels::run(checks, &mut world)?;
+    overlays::run(checks, &mut world)?;
     tasks::run(checks, &mut world)?;
     sockets::run(checks, &mut world)?;
     executing::run(checks, &mut world)?;
