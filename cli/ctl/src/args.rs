@@ -130,6 +130,7 @@ mod tests {
                 "host-paths register web /srv --recursive",
                 "host-paths.register",
             ),
+            ("host-paths remove web /srv", "host-paths.remove"),
             ("host-paths list --zone web", "host-paths.list"),
             ("comms list", "comms.list"),
             ("comms list web", "comms.list"),

@@ -167,7 +167,11 @@ fn usage_is_exit_2() {
 #[test]
 fn a_path_that_is_not_utf8_is_refused_before_anything_is_asked() {
     let path = OsStr::from_bytes(b"/srv/\xff");
-    for line in ["host-paths register web", "zones register web --host-path"] {
+    for line in [
+        "host-paths register web",
+        "host-paths remove web",
+        "zones register web --host-path",
+    ] {
         // Nobody serves the socket: it is not even tried.
         let refused = finished(
             command(Path::new("/none"), line)
