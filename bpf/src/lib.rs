@@ -4,7 +4,7 @@
 //! follow a decision's flow: `subject.h` (who acts) → `object.h` (on what) → `decide.h` (may it) →
 //! `count.h`, `emit.h` (tell). `build.rs` compiles them and generates the types both sides share.
 //!
-//! The Rust modules follow the life of the kernel side: `host` (can this machine do it) → `load` →
+//! The Rust modules follow the life of the kernel side: `load` (once `syva-host` has nothing against it) →
 //! `tables`, `control` (what the daemon writes) → `events`, `counters`, `iter` (what it reads).
 //! `unsafe` is allowed in `skel`, `pod`, `map`, `mapped`, `iter`, `counters` and nowhere else.
 
@@ -13,7 +13,6 @@ mod control;
 mod counters;
 mod error;
 mod events;
-mod host;
 mod iter;
 mod load;
 mod log;
