@@ -5,7 +5,8 @@
 //! `count.h`, `emit.h` (tell). `build.rs` compiles them and generates the types both sides share.
 //!
 //! The Rust modules follow the life of the kernel side: `load` (once `syva-host` has nothing against it) →
-//! `tables`, `control` (what the daemon writes) → `events`, `counters`, `iter` (what it reads).
+//! `tables`, `control` (what the daemon writes) → `events`, `counters`, `iter` (what it reads); `observe` is for
+//! a process that has loaded nothing.
 //! `unsafe` is allowed in `skel`, `pod`, `map`, `mapped`, `iter`, `counters` and nowhere else.
 
 mod backend;
@@ -18,6 +19,7 @@ mod load;
 mod log;
 mod map;
 mod mapped;
+pub mod observe;
 mod pod;
 mod selftest;
 mod sites;

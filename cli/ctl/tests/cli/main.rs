@@ -8,6 +8,7 @@
 #![allow(clippy::expect_used)]
 
 mod answers;
+mod doctor;
 mod events;
 mod journal;
 mod requests;
@@ -162,6 +163,37 @@ fn usage_is_exit_2() {
         assert_eq!(run(Path::new("/none"), line).exit, 2, "{line}");
     }
     assert_eq!(run(Path::new("/none"), "--help").exit, 0);
+}
+
+#[test]
+fn under_the_name_syvactl_it_is_the_same_program() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let alias = dir.path().join("syvactl");
+    std::os::unix::fs::symlink(assert_cmd::cargo::cargo_bin!("syva-cli"), &alias).expect("linked");
+    let called = |line: &str| {
+        let mut command = std::process::Command::new(&alias);
+        command
+            .env("SYVA_SOCKET", "/none")
+            .args(line.split_whitespace());
+        finished(command.output().expect("runs"))
+    };
+    for line in [
+        "--help",
+        "host-paths --help",
+        "containers attach --help",
+        "zones register",
+    ] {
+        let (own, alias) = (run(Path::new("/none"), line), called(line));
+        assert_eq!(own.exit, alias.exit, "{line}");
+        let named = |text: &str| text.replace("Usage: syva-cli", "Usage: syvactl");
+        assert_eq!(
+            (named(&own.out), named(&own.err)),
+            (alias.out, alias.err),
+            "{line}"
+        );
+    }
+    let usage = called("zones register").err;
+    assert!(usage.contains("Usage: syvactl zones register"), "{usage}");
 }
 
 #[test]
