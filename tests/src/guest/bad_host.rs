@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::stage::setup;
 use super::{Checks, Failure, binary};
-use crate::daemon::Setup;
+use crate::daemon::{Daemon, Setup};
 
 /// An unprivileged user.
 const USER: u32 = 1000;
@@ -122,24 +122,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     let cgroups = ["cgroup v2 on /tmp", "a tmpfs is mounted there"];
     refuses(checks, "a wrong --cgroup-root", &elsewhere, &cgroups)?;
 
-    for (script, what, problem) in [
-        (hide, "that BTF is missing", "btf"),
-        (
-            "umount /sys/kernel/security",
-            "that securityfs is missing",
-            "bpf_lsm",
-        ),
-        (
-            "umount /sys/fs/cgroup",
-            "that cgroup v2 is missing",
-            "cgroups",
-        ),
-    ] {
-        let wrapper = namespace(script);
-        let words: Vec<&str> = wrapper.iter().map(String::as_str).collect();
-        diagnosed(checks, what, &setup, &words, &[problem])?;
-    }
-    diagnosed(checks, "nothing where nothing is missing", &setup, &[], &[])?;
+    doctor(checks, &setup)?;
 
     let home = PathBuf::from("/run/user");
     fs::create_dir(&home)?;
@@ -179,18 +162,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     )?;
 
     let daemon = setup.start()?;
-    let doctor = daemon.done(&["doctor"])?;
-    let findings = doctor.json()["findings"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    let well = findings.iter().all(|finding| finding["state"] == "ok");
-    let of_daemon = findings.iter().any(|finding| finding["name"] == "daemon");
-    checks.that(
-        "with the daemon running the doctor finds everything well",
-        well && of_daemon,
-        doctor.json(),
-    );
+    well(checks, &daemon)?;
     let attached = daemon.done(&["status"])?.json()["attached"].clone();
     checks.equal(
         "where nothing is missing it starts",
@@ -199,6 +171,47 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     );
     let status = daemon.terminate()?;
     checks.equal("and ends", &status.code(), &Some(0));
+    Ok(())
+}
+
+/// The doctor names the same, and nothing else.
+fn doctor(checks: &mut Checks, setup: &Setup) -> Result<(), Failure> {
+    for (script, what, problem) in [
+        (
+            "mount -t tmpfs none /sys/kernel/btf",
+            "that BTF is missing",
+            "btf",
+        ),
+        (
+            "umount /sys/kernel/security",
+            "that securityfs is missing",
+            "bpf_lsm",
+        ),
+        (
+            "umount /sys/fs/cgroup",
+            "that cgroup v2 is missing",
+            "cgroups",
+        ),
+    ] {
+        let wrapper = namespace(script);
+        let words: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+        diagnosed(checks, what, setup, &words, &[problem])?;
+    }
+    diagnosed(checks, "nothing where nothing is missing", setup, &[], &[])
+}
+
+/// With the daemon running not even a warning is left.
+fn well(checks: &mut Checks, daemon: &Daemon) -> Result<(), Failure> {
+    let said = daemon.done(&["doctor"])?;
+    let findings = said.json()["findings"].as_array().cloned();
+    let findings = findings.unwrap_or_default();
+    let well = findings.iter().all(|finding| finding["state"] == "ok");
+    let of_daemon = findings.iter().any(|finding| finding["name"] == "daemon");
+    checks.that(
+        "with the daemon running the doctor finds everything well",
+        well && of_daemon,
+        said.json(),
+    );
     Ok(())
 }
 
