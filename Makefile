@@ -38,6 +38,7 @@ build: setup
 
 release: setup
 	$(CARGO) build --workspace --bins --release $(CARGO_FLAGS)
+	ln -sf syva-cli $(TARGET)/release/syvactl
 
 fmt: setup
 	$(CARGO) fmt --all

@@ -74,6 +74,13 @@ pub enum Request {
         /// Whether to claim what is below it.
         recursive: bool,
     },
+    /// Take back a claim.
+    RemoveHostPath {
+        /// The zone's name.
+        zone: String,
+        /// The claim's path, as listings show it.
+        path: String,
+    },
 }
 
 fn zone_name(name: String) -> Result<ZoneName, CommandError> {
@@ -160,6 +167,10 @@ impl Request {
             } => Command::RegisterHostPath {
                 zone: zone_name(zone)?,
                 claim: resolve::claim(prober, &path, scope(recursive))?,
+            },
+            Request::RemoveHostPath { zone, path } => Command::RemoveHostPath {
+                zone: zone_name(zone)?,
+                path: resolve::spelled(&path),
             },
         })
     }

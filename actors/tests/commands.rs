@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use common::{
     Host, NEVER, allow, attach, claim, detach, done, entries, eventually, fold, reasons_are,
-    register, register_with, submit,
+    register, register_with, submit, unclaim,
 };
 use syva_actors::engine::IN_HAND;
 use syva_actors::memory::Fault;
@@ -40,6 +40,7 @@ async fn an_acknowledged_command_is_in_the_journal_and_in_the_maps() {
         allow("web", "other"),
         attach("c1", "web", first),
         attach("c2", "db", second),
+        unclaim("db", &own),
         Request::DenyComm("web".into(), "other".into()),
         remove,
         detach("c1"),
@@ -63,6 +64,8 @@ async fn the_epoch_advances_with_claims_and_with_nothing_else() {
         (register("web"), false),
         (claim("web", &file), true),
         (claim("web", &file), false), // is so already
+        (unclaim("web", &file), true),
+        (claim("web", &file), true),
         (attach("c1", "web", cgroup), false),
         (register_with("web", &[], &["host"]), false),
         (register_with("web", &[&file], &["host"]), false), // wanted twice now, the row is the same
@@ -290,4 +293,27 @@ async fn a_question_sees_what_was_acknowledged_before_it_and_waits_for_the_batch
         seen = zones;
     }
     common::assert_all(set.join_all().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_is_taken_back_whatever_has_become_of_its_path() {
+    let host = Host::new();
+    let engine = host.start().await.expect("starts");
+    let (gone, stays) = (host.file("gone"), host.file("stays"));
+    done(&engine, register("web")).await;
+    done(&engine, claim("web", &gone)).await;
+    done(&engine, claim("web", &stays)).await;
+    std::fs::remove_file(&gone).expect("removed");
+    // As people type it: the spelling is made even, the disk is not asked.
+    done(&engine, unclaim("web", &format!("/{gone}//"))).await;
+    assert!(host.agrees_with(&engine.journal()));
+    let claims = engine.ask(|glance| {
+        let paths = glance.state.claims.values().map(|claim| claim.path.clone());
+        paths.collect::<Vec<_>>()
+    });
+    assert_eq!(claims.await.expect("answers"), [stays]);
+    let twice = submit(&engine, unclaim("web", &gone)).await;
+    let said = twice.expect_err("refused").to_string();
+    assert!(said.contains("nothing is claimed"), "{said}");
+    engine.stop().await;
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use libbpf_rs::MapHandle;
+use syva_host::{Finding, Host};
 use syva_model::image::Table;
 use syva_model::kernel::{
     Capacity, ControlStore, CounterSource, EventSource, Kernel, KernelError, Loaded, Prober,
@@ -14,7 +15,6 @@ use syva_model::kernel::{
 use crate::control::ControlMap;
 use crate::counters::CounterMaps;
 use crate::events::Ring;
-use crate::host::Host;
 use crate::iter::Probe;
 use crate::load::{self, Programs};
 use crate::map::Map;
@@ -78,7 +78,7 @@ impl Kernel for LibbpfKernel {
         if let Some(running) = &mut self.loaded {
             running.programs.attach_missing();
         } else {
-            host.check()?;
+            host.check().map_err(|finding| refused(&finding))?;
             let programs = Programs::load(capacity)?;
             let maps = &programs.skel.maps;
             let request = Map::new(maps.probe_request.as_fd(), "probe_request")?;
@@ -103,7 +103,9 @@ impl Kernel for LibbpfKernel {
             self_tests: selftest::run(&running.probe, &self.cgroup_root),
             missing,
             build: BUILD,
-            kernel_release: host.release()?,
+            kernel_release: host
+                .release()
+                .map_err(|e| error::from_io("read the kernel's release from", "/proc", &e))?,
         })
     }
 
@@ -181,4 +183,17 @@ impl Kernel for LibbpfKernel {
         self.loaded = None;
         Ok(())
     }
+}
+
+/// What keeps this machine from enforcing, as the daemon's refusal to start.
+fn refused(finding: &Finding) -> KernelError {
+    error::here(
+        "enforce on this host, for its",
+        finding.name,
+        &finding.found,
+        format!(
+            "{}; `syva-cli doctor` shows all that was looked at",
+            finding.advice
+        ),
+    )
 }

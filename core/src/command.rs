@@ -249,6 +249,13 @@ pub enum Command {
         /// The path and what it is.
         claim: ClaimFacts,
     },
+    /// Takes back what RegisterHostPath claimed. What the zone's policy claims, its policy gives up.
+    RemoveHostPath {
+        /// The zone.
+        zone: ZoneName,
+        /// The claim's path, as listings show it. Nothing need be there any more.
+        path: String,
+    },
     /// Changes the node's mode (the daemon's own `--mode` included).
     SetMode {
         /// The new mode.
@@ -280,6 +287,7 @@ impl Command {
             Command::AllowComm { .. } => "allow_comm",
             Command::DenyComm { .. } => "deny_comm",
             Command::RegisterHostPath { .. } => "register_host_path",
+            Command::RemoveHostPath { .. } => "remove_host_path",
             Command::SetMode { .. } => "set_mode",
             Command::Boot { .. } => "boot",
             Command::CgroupGone { .. } => "cgroup_gone",

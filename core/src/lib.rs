@@ -11,6 +11,7 @@ pub mod admit;
 pub mod command;
 pub mod decision;
 pub mod entry;
+pub mod file_system;
 pub mod fold;
 pub mod hook;
 pub mod image;

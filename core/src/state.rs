@@ -193,6 +193,12 @@ impl State {
         self.claims.get_key_value(self.index.by_path.get(path)?)
     }
 
+    /// The claim by that path, whether its object is there or lost.
+    pub fn claim_or_lost(&self, path: &str) -> Option<&Claim> {
+        let held = self.claim_at(path).map(|(_, claim)| claim);
+        held.or_else(|| self.lost.get(path))
+    }
+
     /// The pairs that are open, by AllowComm or by two policies.
     pub fn open_pairs(&self) -> &BTreeSet<Pair> {
         &self.index.open
@@ -220,14 +226,18 @@ impl State {
         })
     }
 
+    /// The nearest claim above a path that reaches down to it.
+    pub fn claim_above(&self, path: &str) -> Option<&Claim> {
+        let held = ancestors(path).filter_map(|ancestor| self.claim_at(ancestor));
+        let mut claims = held.map(|(_, claim)| claim);
+        claims.find(|claim| claim.scope() == Scope::Subtree)
+    }
+
     /// What a zone's claims look like beside a new one at `path`: notes for whoever claims it.
     pub fn neighbours(&self, path: &str, zone: ZoneId) -> Vec<String> {
         let mut notes = Vec::new();
-        let above = ancestors(path).find_map(|ancestor| {
-            self.claim_at(ancestor)
-                .filter(|(_, claim)| claim.scope() == Scope::Subtree)
-        });
-        if let Some((_, claim)) = above.filter(|(_, claim)| claim.zone != zone) {
+        let above = self.claim_above(path);
+        if let Some(claim) = above.filter(|claim| claim.zone != zone) {
             notes.push(format!(
                 "{path} lies below {}, claimed by zone {}: the nearer claim wins",
                 claim.path,

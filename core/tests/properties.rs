@@ -47,6 +47,7 @@ fn command() -> impl Strategy<Value = Command> {
             PATHS[n],
             n as u64 + 10 * other
         )),
+        (any_zone(), 0..PATHS.len()).prop_map(|(name, n)| unclaim(name, PATHS[n])),
         any::<bool>().prop_map(|audit| Command::SetMode {
             mode: if audit { Mode::Audit } else { Mode::Enforce }
         }),

@@ -27,7 +27,7 @@ const CURRENT: &str = "v1";
 
 /// The kinds of all commands. The match makes a new one a compile error here: add it to the list
 /// and to [`commands`], and bless.
-const KINDS: [&str; 10] = {
+const KINDS: [&str; 11] = {
     const fn _every_command_is_listed(command: &Command) {
         match command {
             Command::RegisterZone { .. }
@@ -37,6 +37,7 @@ const KINDS: [&str; 10] = {
             | Command::AllowComm { .. }
             | Command::DenyComm { .. }
             | Command::RegisterHostPath { .. }
+            | Command::RemoveHostPath { .. }
             | Command::SetMode { .. }
             | Command::Boot { .. }
             | Command::CgroupGone { .. } => {}
@@ -53,6 +54,7 @@ const KINDS: [&str; 10] = {
         "set_mode",
         "boot",
         "cgroup_gone",
+        "remove_host_path",
     ]
 };
 
@@ -169,6 +171,10 @@ fn commands() -> Vec<Command> {
         Command::CgroupGone {
             container: "containerd://6f1c".to_owned(),
             cgroup: CgroupId(9),
+        },
+        Command::RemoveHostPath {
+            zone: zone("db"),
+            path: "/srv/ü".to_owned(),
         },
     ]
 }

@@ -83,7 +83,7 @@ pub const ALL: &[Suite] = &[
     },
     Suite {
         name: "docs",
-        claims: "the commands of the README do what it says",
+        claims: "the commands of the README and of docs/api.md do what they say",
         gate: &["6.1"],
         pack: &["syva-core", "syva-cli"],
         run: guest::docs::run,
@@ -116,6 +116,14 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "silent",
+        claims: "a daemon that does not answer is asked through the kernel, with what it has counted meanwhile",
+        budget: 60,
+        pack: DAEMON,
+        run: guest::silent::run,
+        ..SUITE
+    },
+    Suite {
         name: "crash",
         claims: "a daemon that dies between journal and maps ends in maps that enforce the journal",
         limit: 400,
@@ -141,6 +149,18 @@ pub const ALL: &[Suite] = &[
         gate: &["6.1"],
         pack: DAEMON,
         run: guest::bad_host::without_bpf,
+        ..SUITE
+    },
+    Suite {
+        name: "bad-host-lockdown",
+        claims: "where lockdown keeps BPF programs from the kernel's memory the daemon says so",
+        boot: Boot {
+            kernel_args: &["lockdown=confidentiality"],
+            ..Boot::DEFAULT
+        },
+        gate: &["6.1"],
+        pack: DAEMON,
+        run: guest::bad_host::locked_down,
         ..SUITE
     },
     Suite {

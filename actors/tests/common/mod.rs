@@ -188,6 +188,13 @@ pub fn claim(zone: &str, path: &str) -> Request {
     }
 }
 
+pub fn unclaim(zone: &str, path: &str) -> Request {
+    Request::RemoveHostPath {
+        zone: zone.into(),
+        path: path.into(),
+    }
+}
+
 pub fn attach(container: &str, zone: &str, cgroup: CgroupId) -> Request {
     Request::Attach {
         container: container.into(),

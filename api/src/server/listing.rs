@@ -50,6 +50,11 @@ pub fn host_paths(state: &State, name: &str) -> Result<Vec<v1::HostPath>, Status
         inode,
         state: standing.to_owned(),
         seq: claim.seq,
+        by_policy: claim.by_policy.is_some(),
+        by_command: claim.by_command.is_some(),
+        // The journal knows; see `claimants`.
+        claimed_by: None,
+        claimed_at_unix_ns: 0,
     };
     let held = state
         .claims

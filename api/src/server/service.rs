@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 
 use super::status::Known;
 use super::trailers::NotEnforced;
-use super::{convert, journal, listing, refuse, status, trace, watch};
+use super::{claimants, convert, journal, listing, refuse, status, trace, watch};
 use crate::v1;
 use crate::v1::syva_core_server::SyvaCore;
 
@@ -344,7 +344,20 @@ impl SyvaCore for Service {
         let paths = self
             .ask(move |state, _| listing::host_paths(state, &name))
             .await??;
+        let paths = claimants::told(self.engine.journal(), paths).await?;
         Ok(Response::new(v1::ListHostPathsResponse { paths }))
+    }
+
+    async fn remove_host_path(
+        &self,
+        request: Request<v1::RemoveHostPathRequest>,
+    ) -> Reply<v1::RemoveHostPathResponse> {
+        let ask = |m: v1::RemoveHostPathRequest| {
+            let (zone, path) = (m.zone_name, m.path);
+            Ok(Ask::RemoveHostPath { zone, path })
+        };
+        let (ok, message) = self.said(request, &[RefusalKind::Conflict], ask).await?;
+        Ok(Response::new(v1::RemoveHostPathResponse { ok, message }))
     }
 }
 

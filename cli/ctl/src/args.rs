@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 use syva_rpc::client::DEFAULT_SOCKET;
 
-use crate::commands::{Session, comms, containers, events, host_paths, journal, status, zones};
+use crate::commands::{
+    Session, comms, containers, doctor, events, host_paths, journal, status, zones,
+};
 use crate::exit::Failure;
 use crate::output::{Format, Operation, Output};
 
@@ -35,6 +37,8 @@ pub struct Args {
 pub enum Group {
     /// How the daemon is: health, hooks, counts, and what is not enforced
     Status,
+    /// What keeps this host from enforcing, and what to do; it needs no daemon
+    Doctor(doctor::Doctor),
     /// Zones and their policies
     #[command(subcommand)]
     Zones(zones::Verb),
@@ -59,6 +63,7 @@ impl Group {
     pub const fn operation(&self) -> Operation {
         match self {
             Group::Status => Operation::read("status"),
+            Group::Doctor(_) => Operation::read("doctor"),
             Group::Zones(verb) => verb.operation(),
             Group::HostPaths(verb) => verb.operation(),
             Group::Comms(verb) => verb.operation(),
@@ -76,6 +81,7 @@ impl Group {
         let session = Session::new(socket, out);
         match self {
             Group::Status => status::run(&session).await,
+            Group::Doctor(doctor) => doctor.run(&session).await,
             Group::Zones(verb) => verb.run(&session).await,
             Group::HostPaths(verb) => verb.run(&session).await,
             Group::Comms(verb) => verb.run(&session).await,
@@ -119,6 +125,7 @@ mod tests {
     fn every_command_of_the_contract_parses_and_names_itself() {
         for (line, operation) in [
             ("status", "status"),
+            ("doctor", "doctor"),
             ("zones list", "zones.list"),
             ("zones register web", "zones.register"),
             (
@@ -130,6 +137,7 @@ mod tests {
                 "host-paths register web /srv --recursive",
                 "host-paths.register",
             ),
+            ("host-paths remove web /srv", "host-paths.remove"),
             ("host-paths list --zone web", "host-paths.list"),
             ("comms list", "comms.list"),
             ("comms list web", "comms.list"),

@@ -10,12 +10,18 @@ use syva_model::kernel::Capacity;
 use syva_rpc::client::DEFAULT_SOCKET;
 use syva_rpc::http::DEFAULT_ADDR;
 
+use crate::ask::Verb;
+
 /// Enforces zones on this node: journals commands, keeps the kernel's maps to what they add up to.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "syva-core", version)]
 pub struct Args {
-    /// The Unix socket to serve syva.core.v1 on.
-    #[arg(long, env = "SYVA_SOCKET", default_value = DEFAULT_SOCKET, value_name = "PATH")]
+    /// What is asked of the daemon that runs. Without it, this is the daemon.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+
+    /// The Unix socket to serve syva.core.v1 on, or to ask on.
+    #[arg(long, global = true, env = "SYVA_SOCKET", default_value = DEFAULT_SOCKET, value_name = "PATH")]
     pub socket_path: PathBuf,
 
     /// Where the journal lies.
@@ -166,6 +172,18 @@ mod tests {
                 "{bad:?}"
             );
         }
+        for asked in [
+            "--socket-path /s status --format json",
+            "status --socket-path /s",
+            "events --follow --socket-path /s",
+        ] {
+            let line = std::iter::once("syva-core").chain(asked.split(' '));
+            let args = Args::try_parse_from(line).expect(asked);
+            assert!(args.verb.is_some(), "{asked}");
+            assert_eq!(args.socket_path, PathBuf::from("/s"), "{asked}");
+        }
+        let daemon = Args::try_parse_from(["syva-core", "--socket-path", "/s"]).expect("parses");
+        assert!(daemon.verb.is_none());
         let args = Args::try_parse_from(["syva-core", "--mode", "audit"]).expect("parses");
         assert_eq!(args.mode.map(Mode::from), Some(Mode::Audit));
         let addr = args.http_addr.0.expect("on by default");

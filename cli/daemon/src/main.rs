@@ -1,10 +1,13 @@
-//! `syva-core`, the daemon: opens the journal, loads the kernel side, serves `syva.core.v1`.
+//! `syva-core`, the daemon: opens the journal, loads the kernel side, serves `syva.core.v1`. With a verb
+//! it asks the one that runs instead.
 
 mod args;
+mod ask;
 mod logging;
 mod node;
 mod telemetry;
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,8 +23,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use args::{Args, Backend};
 
-fn main() -> Result<()> {
-    let args = Args::parse();
+fn main() -> Result<ExitCode> {
+    let mut args = Args::parse();
+    if let Some(verb) = args.verb.take() {
+        return Ok(verb.run(&args.socket_path));
+    }
     // FAILPOINTS names the points and what happens there.
     #[cfg(feature = "failpoints")]
     let _armed = fail::FailScenario::setup();
@@ -35,7 +41,8 @@ fn main() -> Result<()> {
     };
     logging::init(args.log_format, otlp.as_ref());
     // Everything runs in spawned tasks: calls between actors are slower from this thread.
-    runtime.block_on(async { tokio::spawn(run(args, otlp)).await? })
+    runtime.block_on(async { tokio::spawn(run(args, otlp)).await? })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {

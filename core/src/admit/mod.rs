@@ -106,6 +106,7 @@ pub fn admit(state: &State, node: &Node, command: &Command) -> Result<Admission,
         Command::AllowComm { a, b } => case.pair(a, b, Comm::Allowed),
         Command::DenyComm { a, b } => case.pair(a, b, Comm::Denied),
         Command::RegisterHostPath { zone, claim } => case.register_host_path(zone, claim),
+        Command::RemoveHostPath { zone, path } => case.remove_host_path(zone, path),
         Command::SetMode { mode } if *mode == state.mode => Ok(Admission::Unchanged(Reply::said(
             format!("mode is {}", mode.name()),
         ))),

@@ -172,6 +172,7 @@ impl Step<'_> {
                     ..Reply::said(format!("{} is zone {zone}'s", claim.path))
                 })
             }
+            Command::RemoveHostPath { zone, path } => self.remove_host_path(zone, path),
             Command::SetMode { mode } => {
                 self.state.mode = *mode;
                 self.touched.zones.extend(self.state.index.names.keys());

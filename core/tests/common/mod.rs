@@ -182,6 +182,13 @@ pub fn claim(name: &str, path: &str, ino: u64) -> Command {
     }
 }
 
+pub fn unclaim(name: &str, path: &str) -> Command {
+    Command::RemoveHostPath {
+        zone: zone(name),
+        path: path.into(),
+    }
+}
+
 /// It is refused, as that kind of refusal, in words that name the reason.
 pub fn refused(outcome: Result<Reply, Refusal>, kind: RefusalKind, word: &str) {
     let refusal = outcome.expect_err("refused");

@@ -18,6 +18,7 @@ pub mod mounting;
 pub mod options;
 pub mod preempt;
 pub mod raw;
+pub mod silent;
 pub mod stage;
 pub mod tracer;
 

@@ -29,6 +29,7 @@ pub fn summary(command: &Command) -> String {
         Command::RegisterHostPath { zone, claim } => {
             format!("zone {zone}: {}, object {}", reach(claim), claim.object)
         }
+        Command::RemoveHostPath { zone, path } => format!("zone {zone}: {path}"),
         Command::SetMode { mode } => format!("mode {}", mode.name()),
         Command::Boot { claims } => {
             let lost = claims.iter().filter(|claim| claim.found.is_none()).count();
@@ -138,9 +139,9 @@ impl Whereabouts {
                 let allows = policy.iter().flat_map(|policy| &policy.allowed_zones);
                 named(registered) || allows.into_iter().any(side)
             }
-            Command::RemoveZone { zone: it, .. } | Command::RegisterHostPath { zone: it, .. } => {
-                named(it)
-            }
+            Command::RemoveZone { zone: it, .. }
+            | Command::RegisterHostPath { zone: it, .. }
+            | Command::RemoveHostPath { zone: it, .. } => named(it),
             Command::AttachContainer(attach) => {
                 let before = self.0.insert(attach.container.clone(), attach.zone.clone());
                 named(&attach.zone) || before.is_some_and(|zone| named(&zone))
@@ -247,6 +248,13 @@ mod tests {
                     claim: claim("/link", Scope::Exact),
                 },
                 "zone web: /srv/web (asked for as /link), object 8:1/42",
+            ),
+            (
+                Command::RemoveHostPath {
+                    zone: zone("web"),
+                    path: "/srv/web".into(),
+                },
+                "zone web: /srv/web",
             ),
             (Command::SetMode { mode: Mode::Audit }, "mode audit"),
             (

@@ -2,9 +2,9 @@
 
 use serde_json::json;
 use syva_rpc::v1::{
-    AttachContainerResponse, CommPair, ContainerSummary, DenyCommResponse, HookStatus, HostPath,
-    ListCommsResponse, ListContainersResponse, ListHostPathsResponse, ListZonesResponse,
-    RegisterZoneResponse, RemoveZoneResponse, StatusResponse, ZoneSummary,
+    AttachContainerResponse, Claimant, CommPair, ContainerSummary, DenyCommResponse, HookStatus,
+    HostPath, ListCommsResponse, ListContainersResponse, ListHostPathsResponse, ListZonesResponse,
+    RegisterZoneResponse, RemoveHostPathResponse, RemoveZoneResponse, StatusResponse, ZoneSummary,
 };
 
 use crate::requests::policy;
@@ -65,6 +65,27 @@ fn a_write_is_operation_ok_result_and_reason() {
                 "zone_a": "a", "zone_b": "b", "notes": none, "not_enforced": none}}),
         ),
         (
+            Script::replying(RemoveHostPathResponse {
+                ok: true,
+                message: "/srv belongs to no zone any more".into(),
+            }),
+            "host-paths remove web /srv",
+            0,
+            json!({"operation": "host-paths.remove", "ok": true, "reason": null, "result": {
+                "zone": "web", "path": "/srv", "message": "/srv belongs to no zone any more",
+                "notes": none, "not_enforced": none}}),
+        ),
+        (
+            Script::replying(RemoveHostPathResponse {
+                ok: false,
+                message: "nothing is claimed as /srv".into(),
+            }),
+            "host-paths remove web /srv",
+            1,
+            json!({"operation": "host-paths.remove", "ok": false, "result": null,
+                "reason": "nothing is claimed as /srv"}),
+        ),
+        (
             Script::replying(refused),
             "containers attach c1 web --cgroup-id 7",
             1,
@@ -122,6 +143,23 @@ fn a_read_is_operation_ok_and_the_data() {
         inode: 42,
         state: "claimed".into(),
         seq: 6,
+        claimed_by: Some(Claimant {
+            uid: 0,
+            gid: 0,
+            pid: 4711,
+            adapter: "syva-\u{1b}cli".into(),
+        }),
+        claimed_at_unix_ns: 1_764_000_000_000_000_001,
+        by_policy: true,
+        by_command: true,
+    };
+    // Its entry is not in the journal any more, or its user not among those this machine knows.
+    let old = HostPath {
+        zone: "web".into(),
+        path: "/srv/old".into(),
+        by_command: true,
+        claimed_by: None,
+        ..HostPath::default()
     };
     let pair = CommPair {
         zone_a: "db".into(),
@@ -151,13 +189,22 @@ fn a_read_is_operation_ok_and_the_data() {
                 "pod_uid": "", "seq": 5}]}),
         ),
         (
-            Script::replying(ListHostPathsResponse { paths: vec![path] }),
+            Script::replying(ListHostPathsResponse {
+                paths: vec![path, old],
+            }),
             "host-paths list",
             // What a container named is not obeyed by the terminal.
-            r"web   /srv/\u{1b}[2J  subtree  42     claimed  6",
+            r"web   /srv/\u{1b}[2J  subtree  42     claimed  policy, command  root (syva-\u{1b}cli, pid 4711)  2025-11-24T16:00:00Z  6",
             json!({"operation": "host-paths.list", "ok": true, "paths": [{
                 "zone": "web", "path": "/srv/\u{1b}[2J", "recursive": true, "inode": 42,
-                "state": "claimed", "seq": 6}]}),
+                "state": "claimed", "seq": 6, "by_policy": true, "by_command": true,
+                "claimed_by": {"user": "root", "uid": 0, "gid": 0, "pid": 4711,
+                    "adapter": "syva-\u{1b}cli"},
+                "claimed_at": "2025-11-24T16:00:00.000000001Z",
+                "claimed_at_unix_ns": 1_764_000_000_000_000_001_u64}, {
+                "zone": "web", "path": "/srv/old", "recursive": false, "inode": 0, "state": "",
+                "seq": 0, "by_policy": false, "by_command": true, "claimed_by": null,
+                "claimed_at": null, "claimed_at_unix_ns": 0}]}),
         ),
         (
             Script::replying(ListCommsResponse { pairs: vec![pair] }),

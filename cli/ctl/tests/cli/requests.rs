@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use syva_rpc::v1::{
     AllowCommRequest, AttachContainerRequest, DenyCommRequest, DetachContainerRequest,
     ListCommsRequest, ListContainersRequest, ListHostPathsRequest, ListZonesRequest, NetworkMode,
-    ReadJournalRequest, RegisterHostPathRequest, RegisterZoneRequest, RemoveZoneRequest,
-    StatusRequest, WatchEventsRequest, ZonePolicy, ZoneType,
+    ReadJournalRequest, RegisterHostPathRequest, RegisterZoneRequest, RemoveHostPathRequest,
+    RemoveZoneRequest, StatusRequest, WatchEventsRequest, ZonePolicy, ZoneType,
 };
 
 use crate::run;
@@ -111,6 +111,13 @@ fn every_command_asks_exactly_what_was_typed() {
                 zone_name: web,
                 path: "rel/../x".into(),
                 recursive: true,
+            }),
+        ),
+        (
+            "host-paths remove web /gone",
+            asks(&RemoveHostPathRequest {
+                zone_name: "web".into(),
+                path: "/gone".into(),
             }),
         ),
         (

@@ -13,9 +13,10 @@ use syva_rpc::v1::{
     JournalEntry, ListCommsRequest, ListCommsResponse, ListContainersRequest,
     ListContainersResponse, ListHostPathsRequest, ListHostPathsResponse, ListZonesRequest,
     ListZonesResponse, ReadJournalRequest, RegisterHostPathRequest, RegisterHostPathResponse,
-    RegisterZoneRequest, RegisterZoneResponse, RemoveIpZoneRequest, RemoveIpZoneResponse,
-    RemoveZoneRequest, RemoveZoneResponse, SetIpZoneRequest, SetIpZoneResponse, StateDigestRequest,
-    StateDigestResponse, StatusRequest, StatusResponse, WatchEventsRequest,
+    RegisterZoneRequest, RegisterZoneResponse, RemoveHostPathRequest, RemoveHostPathResponse,
+    RemoveIpZoneRequest, RemoveIpZoneResponse, RemoveZoneRequest, RemoveZoneResponse,
+    SetIpZoneRequest, SetIpZoneResponse, StateDigestRequest, StateDigestResponse, StatusRequest,
+    StatusResponse, WatchEventsRequest,
 };
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -168,4 +169,5 @@ service! {
     state_digest(StateDigestRequest) -> StateDigestResponse;
     list_containers(ListContainersRequest) -> ListContainersResponse;
     list_host_paths(ListHostPathsRequest) -> ListHostPathsResponse;
+    remove_host_path(RemoveHostPathRequest) -> RemoveHostPathResponse;
 }
