@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::address::{Gone, answer};
 use crate::cgroups::CgroupTree;
+use crate::drift::Drift;
 use crate::fanout::{Delivery, FanoutMsg};
 use crate::health::{Health, HealthMsg};
 use crate::ledger::{Facts, LedgerError};
@@ -209,6 +210,14 @@ impl Engine {
             .fanout
             .call(|reply| FanoutMsg::Subscribe(follow, reply))
             .await
+    }
+
+    /// Drift that comparisons find from now on.
+    ///
+    /// # Errors
+    /// [`Gone`] while the fan-out is being restarted.
+    pub async fn subscribe_drift(&self) -> Result<mpsc::Receiver<Drift>, Gone> {
+        self.plant.fanout.call(FanoutMsg::SubscribeDrift).await
     }
 
     /// The journal, to read.
