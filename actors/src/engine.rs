@@ -168,7 +168,7 @@ impl Engine {
         let prober = self.plant.loader.call(LoaderMsg::Prober).await?;
         let prober = prober.map_err(CommandError::Lookup)?;
         let tree = self.plant.tree.clone();
-        let span = tracing::info_span!("resolve");
+        let span = tracing::debug_span!("resolve");
         let resolve = move || span.in_scope(|| request.resolve(&*prober, &tree));
         let resolved = tokio::task::spawn_blocking(resolve).await;
         let command = Box::new(resolved.map_err(|_| Gone("look-up"))??);

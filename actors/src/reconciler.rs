@@ -263,7 +263,7 @@ impl Maps {
         for run in steps.chunk_by(|a, b| a.table() == b.table()) {
             fail::fail_point!("reconciler-between-steps", |_| std::process::abort());
             let map = run.first().map_or("", |step| step.table().name());
-            let span = tracing::info_span!("map.write", syva.map = map, syva.steps = run.len());
+            let span = tracing::debug_span!("map.write", syva.map = map, syva.steps = run.len());
             self.write(run).instrument(span).await?;
         }
         self.control

@@ -122,7 +122,7 @@ impl Desk {
         let Some(first) = traces.next() else {
             return Span::none();
         };
-        let span = tracing::info_span!(parent: &first, "batch", syva.commands = traces.len() + 1);
+        let span = tracing::debug_span!(parent: &first, "batch", syva.commands = traces.len() + 1);
         for other in traces {
             span.follows_from(&other);
         }
@@ -165,7 +165,7 @@ impl Desk {
 
     async fn flush_in_trace(&mut self) -> Result<(), ActorProcessingErr> {
         self.flush_due = false;
-        let append = tracing::info_span!("journal.append");
+        let append = tracing::debug_span!("journal.append");
         let flush = || append.in_scope(|| self.ledger.flush());
         let batch = match tokio::task::block_in_place(flush) {
             Ok(batch) => batch,
@@ -206,7 +206,7 @@ impl Desk {
 
     async fn apply(&mut self, diff: syva_model::plan::Diff) -> Result<(), String> {
         let (seq, mode) = (self.ledger.state().seq(), self.ledger.state().mode);
-        let span = tracing::info_span!("enforce", syva.seq = seq);
+        let span = tracing::debug_span!("enforce", syva.seq = seq);
         let message = |reply| ReconcilerMsg::Apply(Box::new(diff), seq, mode, span, reply);
         let outcome = self
             .args
