@@ -110,6 +110,8 @@ pub struct Desk {
     ledger: Ledger<Ticket>,
     args: WriterArgs,
     flush_due: bool,
+    /// Whether the last command found no room in the journal.
+    full: bool,
     /// The traces of the batch in hand.
     traces: Vec<Span>,
 }
@@ -138,7 +140,14 @@ impl Desk {
     ) -> Result<(), ActorProcessingErr> {
         let span = ticket.span.clone();
         match self.ledger.admit(command, peer, ticket) {
-            Err((ticket, error)) => ticket.answer(Err(error)),
+            Err((ticket, error)) => {
+                if let CommandError::NotJournaled(said) = &error {
+                    self.full = true;
+                    let raise = HealthMsg::Raise(JOURNAL.into(), said.clone());
+                    let _ = self.args.health.cast(raise);
+                }
+                ticket.answer(Err(error));
+            }
             Ok(()) if !span.is_disabled() => self.traces.push(span),
             Ok(()) => {}
         }
@@ -173,6 +182,7 @@ impl Desk {
         };
         fail::fail_point!("writer-before-apply", |_| std::process::abort());
         let behind = if let Some((diff, touched)) = batch.change {
+            self.full = false;
             // If a word about an earlier failure is out of date, this is the moment to take it back.
             let _ = self.args.health.cast(HealthMsg::Clear(JOURNAL.into()));
             self.args.atlas.follow(self.ledger.state(), &touched);
@@ -183,6 +193,14 @@ impl Desk {
         fail::fail_point!("writer-before-reply", |_| std::process::abort());
         self.tell(batch.answers, behind);
         Ok(())
+    }
+
+    /// Takes back that there is no room once there is some, though no command may come to show it.
+    fn look_for_room(&mut self) {
+        if self.full && self.ledger.has_room() {
+            self.full = false;
+            let _ = self.args.health.cast(HealthMsg::Clear(JOURNAL.into()));
+        }
     }
 
     fn behind(&self) -> Option<String> {
@@ -323,6 +341,7 @@ impl Actor for Writer {
             ledger,
             args,
             flush_due: false,
+            full: false,
             traces: Vec::new(),
         };
         desk.begin().await?;
@@ -365,6 +384,7 @@ impl Actor for Writer {
             }
             WriterMsg::Ask(question) => {
                 desk.flush_if_due().await?;
+                desk.look_for_room();
                 question(&Glance {
                     state: desk.ledger.state(),
                     applied: desk.args.standing.applied(),
