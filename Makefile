@@ -97,7 +97,7 @@ else
 endif
 
 test:
-	@MAKE='$(MAKE)' scripts/phases.sh $(TARGET)/vm setup fmt-check lint unit gate demo
+	@MAKE='$(MAKE)' scripts/phases.sh $(TARGET)/vm setup fmt-check lint unit verify-otlp verify-prometheus gate demo
 
 clean:
 	$(CARGO) clean

@@ -10,7 +10,13 @@ packages=(
 	qemu-system-x86 busybox-static kmod xz-utils binutils
 	# The C style.
 	clang-format
+	# What takes the telemetry in the tests: pip fetches rotel, curl asks beside Prometheus.
+	python3 python3-pip curl
 )
+# rotel is linked to the Python of Debian 12; other releases do not have it.
+if [ "$(. /etc/os-release && echo "${ID:-}${VERSION_ID:-}")" = debian12 ]; then
+	packages+=(libpython3.11)
+fi
 
 say() { echo "install-deps: $*" >&2; }
 

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::address::{Gone, answer};
 use crate::cgroups::CgroupTree;
+use crate::drift::Drift;
 use crate::fanout::{Delivery, FanoutMsg};
 use crate::health::{Health, HealthMsg};
 use crate::ledger::{Facts, LedgerError};
@@ -180,7 +181,7 @@ impl Engine {
         let prober = self.plant.loader.call(LoaderMsg::Prober).await?;
         let prober = prober.map_err(CommandError::Lookup)?;
         let tree = self.plant.tree.clone();
-        let span = tracing::info_span!("resolve");
+        let span = tracing::debug_span!("resolve");
         let resolve = move || span.in_scope(|| request.resolve(&*prober, &tree));
         let resolved = tokio::task::spawn_blocking(resolve).await;
         let command = Box::new(resolved.map_err(|_| Gone("look-up"))??);
@@ -222,6 +223,14 @@ impl Engine {
             .fanout
             .call(|reply| FanoutMsg::Subscribe(follow, reply))
             .await
+    }
+
+    /// Drift that comparisons find from now on.
+    ///
+    /// # Errors
+    /// [`Gone`] while the fan-out is being restarted.
+    pub async fn subscribe_drift(&self) -> Result<mpsc::Receiver<Drift>, Gone> {
+        self.plant.fanout.call(FanoutMsg::SubscribeDrift).await
     }
 
     /// The journal, to read.

@@ -4,6 +4,7 @@
 //! | what happens | journal | state | the batch's callers are told |
 //! |---|---|---|---|
 //! | a command is refused | as before | as before | the refusal, at once |
+//! | the journal's file system is nearly full | as before | as before | that, at once |
 //! | a command asks for what is so | as before | as before | done, once what it rests on is durable |
 //! | the flush succeeds | the batch is durable | as folded | done, once the kernel holds it |
 //! | the flush fails | unknown | folded ahead of it: dropped | what the store turns out to hold |
@@ -203,6 +204,11 @@ impl<T> Ledger<T> {
         self.waiting.len()
     }
 
+    /// Whether the journal's file system has room for entries.
+    pub fn has_room(&self) -> bool {
+        self.journal.room_for(0).is_ok()
+    }
+
     /// Admits a command into the batch in hand.
     ///
     /// # Errors
@@ -239,6 +245,9 @@ impl<T> Ledger<T> {
         let time = (self.facts.clock)();
         let entry = self.head.next(time, self.facts.boot, peer, command);
         let payload = entry.encode().map_err(|error| error.to_string())?;
+        let in_hand: usize = self.payloads.iter().map(Vec::len).sum();
+        let room = self.journal.room_for(in_hand + payload.len());
+        room.map_err(|error| error.to_string())?;
         let head = self.head.after(&payload);
         // An admitted command folds. If one does not, admission and fold disagree: the state may be
         // half changed, so the batch is dropped and the store is read again.

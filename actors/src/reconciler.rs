@@ -15,6 +15,8 @@ use tracing::{Instrument as _, Span};
 
 use crate::address::{Address, answer};
 use crate::control::ControlMsg;
+use crate::drift;
+use crate::fanout::FanoutMsg;
 use crate::health::HealthMsg;
 use crate::map::MapMsg;
 use crate::membership::{Checked, MembershipMsg};
@@ -97,6 +99,8 @@ pub struct ReconcilerArgs {
     pub health: Address<HealthMsg>,
     /// Who is told that a member's cgroup is gone, and asked for the desired image after a restart.
     pub writer: Address<WriterMsg>,
+    /// Who tells of drift.
+    pub fanout: Address<FanoutMsg>,
     /// How often to compare.
     pub interval: Duration,
     /// Differences repaired since the start, for Status.
@@ -152,6 +156,12 @@ impl Work {
                 ?report,
                 "drift: the maps held what the journal does not say"
             );
+            let seq = self.desired.as_ref().map_or(0, |desired| desired.seq);
+            // It is in the log and counted, whether or not anyone is there to tell of it.
+            let _ = self
+                .args
+                .fanout
+                .cast(FanoutMsg::Drift(drift::of(&report, seq)));
         }
         Ok(report)
     }
@@ -253,7 +263,7 @@ impl Maps {
         for run in steps.chunk_by(|a, b| a.table() == b.table()) {
             fail::fail_point!("reconciler-between-steps", |_| std::process::abort());
             let map = run.first().map_or("", |step| step.table().name());
-            let span = tracing::info_span!("map.write", syva.map = map, syva.steps = run.len());
+            let span = tracing::debug_span!("map.write", syva.map = map, syva.steps = run.len());
             self.write(run).instrument(span).await?;
         }
         self.control

@@ -158,6 +158,40 @@ async fn an_unchanged_command_is_not_done_while_drift_could_not_be_repaired() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_file_system_takes_no_command_answers_reads_and_is_over_when_there_is_room() {
+    let host = Host::new();
+    let engine = host.start_in_memory().await;
+    done(&engine, register("web")).await;
+    let before = (host.kernel.image(), engine.journal().head());
+    host.disk.set_available(Some(1024 * 1024));
+    host.disk.take_calls();
+    for name in ["db", "db", "cache"] {
+        let told = submit(&engine, register(name)).await;
+        let said = told.expect_err("there is no room").to_string();
+        assert!(said.contains("nothing has changed"), "{said}");
+        assert!(said.contains("make room"), "{said}");
+    }
+    assert_eq!(
+        submit(&engine, register("web"))
+            .await
+            .expect("so already")
+            .seq,
+        None
+    );
+    assert_eq!((host.kernel.image(), engine.journal().head()), before);
+    assert_eq!(host.disk.take_calls(), [], "the store was not touched");
+    reasons_are(&engine, &[JOURNAL]).await;
+    let zones = engine.ask(|glance| glance.state.zones.len()).await;
+    assert_eq!(zones, Ok(1), "reads are answered");
+    host.disk.set_available(Some(1024 * 1024 * 1024));
+    let zones = engine.ask(|glance| glance.state.zones.len()).await;
+    assert_eq!(zones, Ok(1));
+    reasons_are(&engine, &[]).await;
+    assert_eq!(done(&engine, register("db")).await, 3);
+    assert!(host.agrees_with(&engine.journal()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_did_not_become_durable_has_changed_nothing() {
     let failures = [
         syva_journal::Memory::fail_next_append,

@@ -133,6 +133,15 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "disk-full",
+        claims: "a full disk stops commands and nothing else, and is over when there is room",
+        limit: 300,
+        budget: 90,
+        pack: &["syva-core", "syva-core-failpoints", "syva-cli"],
+        run: guest::disk_full::run,
+        ..SUITE
+    },
+    Suite {
         name: "bad-host",
         claims: "what a host lacks is said by name, and the daemon does not start",
         pack: DAEMON,

@@ -53,7 +53,7 @@ pub struct Args {
     #[arg(long, env = "SYVA_HTTP_ADDR", default_value = DEFAULT_ADDR, value_name = "ADDRESS", value_parser = http_addr)]
     pub http_addr: HttpAddr,
 
-    /// The OpenTelemetry collector to export to, http://HOST:PORT (OTLP over gRPC). Without it, and
+    /// The OpenTelemetry collector to export to, http[s]://HOST:PORT (OTLP over gRPC). Without it, and
     /// without the variables OTEL_EXPORTER_OTLP_*, nothing is exported.
     #[arg(long, value_name = "URL")]
     pub otlp_endpoint: Option<String>,

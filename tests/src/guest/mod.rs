@@ -7,6 +7,7 @@ pub mod count;
 pub mod crash;
 pub mod demo;
 pub mod deny_open;
+pub mod disk_full;
 pub mod docs;
 pub mod empty_open;
 pub mod enforce;
