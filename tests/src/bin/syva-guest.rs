@@ -18,6 +18,11 @@ enum Arguments {
     },
     /// Runs the demonstration on this very kernel, if it can enforce.
     Demo,
+    /// Runs a suite that has a contract on this very kernel, if it can enforce.
+    Verify {
+        /// The suite's name.
+        suite: String,
+    },
     /// Says whether this kernel can enforce anything, and what it lacks.
     Able,
     /// Joins a cgroup and does one thing; the exit status is the error number.
@@ -35,7 +40,8 @@ fn main() -> ExitCode {
     match Arguments::parse() {
         Arguments::Run { suite } => run(&suite, "suite"),
         Arguments::Demo if host::lacking().is_empty() => run("demo", "demo"),
-        Arguments::Demo => able(),
+        Arguments::Verify { suite } if host::lacking().is_empty() => run(&suite, "verify"),
+        Arguments::Demo | Arguments::Verify { .. } => able(),
         Arguments::Able => able(),
         Arguments::Act {
             cgroup,

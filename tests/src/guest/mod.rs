@@ -20,6 +20,7 @@ pub mod preempt;
 pub mod raw;
 pub mod stage;
 pub mod tracer;
+pub mod verify;
 
 use std::env;
 use std::path::PathBuf;
