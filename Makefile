@@ -29,7 +29,7 @@ help:
 	@echo 'make verify-integration  the same with two zones of plain processes; both take KERNEL= or HOST=1'
 	@echo 'make demo        the demonstration, in a virtual machine; HOST=1: on this kernel'
 	@echo 'make test        all of the above that a change must pass'
-	@echo 'make clean       remove what was built (fetched kernels stay in the cache)'
+	@echo 'make clean       remove what was built (fetched kernels and the Debian of guests stay in the cache)'
 
 # Quick when nothing is missing, so every target that needs tools begins with it.
 setup:

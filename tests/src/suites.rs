@@ -249,6 +249,13 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "option-systemd",
+        claims: "a guest can be a Debian that runs systemd and has podman, with cgroup v2 alone",
+        boot: Boot::DEBIAN,
+        run: guest::options::systemd,
+        ..SUITE
+    },
+    Suite {
         name: "option-parallel",
         claims: "a guest can have processors that run at the same time",
         boot: Boot {

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::VmError;
-use super::cache::make_dir;
+use super::cache::{Cache, make_dir};
 use super::initramfs::{self, Contents};
 use super::kernels::Kernel;
-use super::qemu::{self, Ended, Files};
+use super::qemu::{self, Ended, Files, Root};
+use super::root;
 use super::serial::{self, Results, Verdict};
 use crate::suites::Suite;
 
@@ -84,7 +85,8 @@ pub fn attempt(suite: &Suite, kernel: &Kernel, place: &Workplace) -> Result<Outc
     let initrd = work.join("initrd");
     let contents = Contents {
         kernel,
-        modules: suite.boot.modules,
+        root: suite.boot.root,
+        modules: &suite.boot.all_modules(),
         binaries: &binaries,
         work: &work,
     };
@@ -92,6 +94,10 @@ pub fn attempt(suite: &Suite, kernel: &Kernel, place: &Workplace) -> Result<Outc
     let files = Files {
         kernel: &kernel.image(),
         initrd: &initrd,
+        root: match suite.boot.root {
+            Root::Initramfs => None,
+            Root::Debian => Some(root::obtain(&Cache::from_env()?)?),
+        },
         disk: make_disk(suite.boot.disk, &work)?,
         console: place.logs.join(format!("{stem}.serial.log")),
         results: place.logs.join(format!("{stem}.results.log")),
