@@ -27,6 +27,7 @@ help:
 	@echo 'make vm-test     suites in virtual machines: KERNEL=5.10|6.1|6.12|latest|all SUITE=name|all'
 	@echo 'make verify-runtime      object, hooks and self-tests; prints what must pass and be blocked, then does it'
 	@echo 'make verify-integration  the same with two zones of plain processes; both take KERNEL= or HOST=1'
+	@echo 'make verify-container-integration  the same with containers of podman, and fifty that come and go; takes KERNEL='
 	@echo 'make demo        the demonstration, in a virtual machine; HOST=1: on this kernel'
 	@echo 'make test        all of the above that a change must pass'
 	@echo 'make clean       remove what was built (fetched kernels and the Debian of guests stay in the cache)'
@@ -91,7 +92,7 @@ gate: vm-build
 	$(BIN)/vmtest gate
 
 # Each prints what must pass and what must be blocked, and then does it: for the loaded object, for
-# plain processes.
+# plain processes, for podman's containers (in a Debian guest only).
 VERIFY = runtime integration
 .PHONY: $(VERIFY:%=verify-%)
 $(VERIFY:%=verify-%): verify-%: vm-build
@@ -100,6 +101,10 @@ ifdef HOST
 else
 	$(BIN)/vmtest run $(KERNEL:%=--kernel %) --suite $*
 endif
+
+.PHONY: verify-container-integration
+verify-container-integration: vm-build
+	$(BIN)/vmtest run $(KERNEL:%=--kernel %) --suite podman --suite podman-crowd
 
 demo: vm-build
 ifdef HOST

@@ -106,6 +106,28 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "podman",
+        claims: "podman's containers keep the contract that it prints first: apart, and each as usual in its zone",
+        limit: 400,
+        budget: 90,
+        boot: Boot::DEBIAN,
+        pack: DAEMON,
+        contract: guest::podman::contract,
+        run: guest::podman::run,
+        ..SUITE
+    },
+    Suite {
+        name: "podman-crowd",
+        claims: "fifty containers come and go, some of them while they are attached, and leave nothing behind",
+        gate: &["6.12"],
+        limit: 600,
+        budget: 200,
+        boot: Boot::DEBIAN,
+        pack: DAEMON,
+        run: guest::podman::crowd::run,
+        ..SUITE
+    },
+    Suite {
         name: "docs",
         claims: "the commands of the README do what it says",
         gate: &["6.1"],

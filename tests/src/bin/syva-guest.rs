@@ -25,6 +25,13 @@ enum Arguments {
     },
     /// Says whether this kernel can enforce anything, and what it lacks.
     Able,
+    /// Does one thing where it is; the exit status is the error number.
+    Do {
+        /// What to do.
+        action: String,
+        /// On what.
+        args: Vec<PathBuf>,
+    },
     /// Joins a cgroup and does one thing; the exit status is the error number.
     Act {
         /// The cgroup's folder.
@@ -43,6 +50,7 @@ fn main() -> ExitCode {
         Arguments::Verify { suite } if host::lacking().is_empty() => run(&suite, "verify"),
         Arguments::Demo | Arguments::Verify { .. } => able(),
         Arguments::Able => able(),
+        Arguments::Do { action, args } => std::process::exit(actor::perform_here(&action, &args)),
         Arguments::Act {
             cgroup,
             action,

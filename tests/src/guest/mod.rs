@@ -16,6 +16,7 @@ pub mod life;
 pub mod load;
 pub mod mounting;
 pub mod options;
+pub mod podman;
 pub mod preempt;
 pub mod raw;
 pub mod stage;

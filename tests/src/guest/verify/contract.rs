@@ -14,8 +14,8 @@ use crate::guest::{Checks, Failure};
 pub enum Expect {
     /// It succeeds, and no hook counts a denial.
     Pass,
-    /// It fails with EPERM, and this hook alone counts a denial, one.
-    Block(Hook),
+    /// It fails with this error, and this hook alone counts a denial, one.
+    Block(Hook, Errno),
 }
 
 /// How an attempt is made in a world.
@@ -43,15 +43,26 @@ pub fn pass<W>(
     }
 }
 
-/// Something that hook must block.
+/// Something that hook must block, with EPERM.
 pub fn block<W>(
     hook: Hook,
     name: impl Into<String>,
     what: impl Into<String>,
     attempt: impl Fn(&W) -> Result<Outcome, Failure> + 'static,
 ) -> Line<W> {
+    block_as(hook, Errno::PERM, name, what, attempt)
+}
+
+/// The same where the system call makes another error of it (/proc says EACCES, whatever the reason).
+pub fn block_as<W>(
+    hook: Hook,
+    errno: Errno,
+    name: impl Into<String>,
+    what: impl Into<String>,
+    attempt: impl Fn(&W) -> Result<Outcome, Failure> + 'static,
+) -> Line<W> {
     Line {
-        expect: Expect::Block(hook),
+        expect: Expect::Block(hook, errno),
         ..pass(name, what, attempt)
     }
 }
@@ -61,12 +72,14 @@ impl<W> fmt::Display for Line<W> {
         let Line { name, what, .. } = self;
         match self.expect {
             Expect::Pass => write!(f, "PASS {name}: {what}, deny_delta=0"),
-            Expect::Block(hook) => {
-                write!(
-                    f,
-                    "BLOCK {name}: {what}, EPERM, {} deny_delta=1",
-                    hook.name()
-                )
+            Expect::Block(hook, errno) => {
+                let hook = hook.name();
+                let errno = if errno == Errno::ACCESS {
+                    "EACCES"
+                } else {
+                    "EPERM"
+                };
+                write!(f, "BLOCK {name}: {what}, {errno}, {hook} deny_delta=1")
             }
         }
     }
@@ -105,7 +118,7 @@ pub fn keep<W>(
 fn kept(expect: Expect, outcome: &Outcome, grown: &[u64]) -> bool {
     let (expected, hook) = match expect {
         Expect::Pass => (Outcome::Done, None),
-        Expect::Block(hook) => (Outcome::Refused(Errno::PERM.raw_os_error()), Some(hook)),
+        Expect::Block(hook, errno) => (Outcome::Refused(errno.raw_os_error()), Some(hook)),
     };
     let counted: Vec<u64> = Hook::ALL
         .iter()
