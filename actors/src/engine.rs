@@ -147,6 +147,19 @@ impl Engine {
         self.plant.rig.set(role, how);
     }
 
+    /// Ends the supervisor as a fault in it would.
+    #[cfg(feature = "testing")]
+    pub fn kill_supervisor(&self) {
+        self.supervisor.kill();
+    }
+
+    /// Ends when the supervisor has: nothing starts failed actors again then, and every call is
+    /// refused. What is left to do is to end the process and start anew.
+    pub async fn ended(&self) {
+        // Without a time limit it cannot time out.
+        let _ = self.supervisor.wait(None).await;
+    }
+
     /// Looks up what a request names, and has it journaled and enforced.
     ///
     /// # Errors

@@ -227,3 +227,16 @@ async fn a_writer_that_fails_between_the_journal_and_the_maps_enforces_what_it_w
     let journal = engine.journal();
     eventually("it is enforced", || host.agrees_with(&journal)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_that_fails_is_told_to_whoever_waits() {
+    let host = Host::new();
+    let engine = host.start_in_memory().await;
+    let mut ended = Box::pin(engine.ended());
+    // Its twin: while it runs nobody is told.
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut ended).await;
+    assert!(early.is_err(), "told before it failed");
+    engine.kill_supervisor();
+    let told = tokio::time::timeout(Duration::from_secs(10), ended).await;
+    assert!(told.is_ok(), "never told");
+}

@@ -83,7 +83,10 @@ impl Kernel for LibbpfKernel {
             let maps = &programs.skel.maps;
             let request = Map::new(maps.probe_request.as_fd(), "probe_request")?;
             let probe = Arc::new(Probe::new(&programs.skel.progs.probe, request)?);
-            let filter = Arc::new(MemberFilter::new(maps.member_filter.as_fd())?);
+            let filter = Arc::new(MemberFilter::new(
+                maps.member_filter.as_fd(),
+                maps.member_epoch.as_fd(),
+            )?);
             self.loaded = Some(Running {
                 programs,
                 probe,

@@ -45,6 +45,18 @@ struct member_row {
 	__u64 root;
 };
 
+/*
+ * What stands before the members: `members` counts the rows that share the slot. `copy` is the zone
+ * that the last look-up through it found, below the epoch that held before the look-up; `seal`
+ * tells for which cgroup. The two words are written by anyone at any time: halves of two writers do
+ * not fit each other (see zone_of_member()).
+ */
+struct filter_slot {
+	__u64 members;
+	__u64 copy;
+	__u64 seal;
+};
+
 /* Who made an overlay's superblock, or the private mount of one of its layers: `object`, its
  * address. `root` is the dentry it begins at. */
 struct maker_row {

@@ -6,6 +6,7 @@ mod node;
 mod telemetry;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
@@ -72,10 +73,15 @@ async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
         reasons = ?health.words(),
         "syva-core is ready"
     );
-    let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
-            _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
+    let asked = Arc::new(AtomicBool::new(true));
+    let stop = {
+        let (engine, asked) = (Arc::clone(&engine), Arc::clone(&asked));
+        async move {
+            tokio::select! {
+                _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
+                _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
+                () = engine.ended() => asked.store(false, Ordering::Relaxed),
+            }
         }
     };
     let telemetry = telemetry::start(&engine, http, otlp);
@@ -85,7 +91,12 @@ async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
     if let Ok(engine) = Arc::try_unwrap(engine) {
         engine.stop().await;
     }
-    Ok(served?)
+    served?;
+    anyhow::ensure!(
+        asked.load(Ordering::Relaxed),
+        "the supervisor of the actors failed, as logged above; a new start reads the journal again"
+    );
+    Ok(())
 }
 
 fn kernel(args: &Args) -> BoxedKernel {
