@@ -8,6 +8,8 @@ packages=(
 	clang llvm libelf-dev zlib1g-dev make gcc pkgconf
 	# The virtual machines: the emulator, the guest's userland, the kernel's modules.
 	qemu-system-x86 busybox-static kmod xz-utils binutils
+	# The Debian that some guests run: built without privileges to mount, or as another user than root.
+	mmdebstrap e2fsprogs fakeroot uidmap
 	# The C style.
 	clang-format
 	# What takes the telemetry in the tests: pip fetches rotel, curl asks beside Prometheus.

@@ -193,6 +193,16 @@ pub struct Attach {
     pub generation: u64,
 }
 
+impl Attach {
+    /// What the reply says: what is in the zone now.
+    pub fn said(&self) -> String {
+        format!(
+            "container {} is in zone {}: cgroup {} and every cgroup below it",
+            self.container, self.zone, self.cgroup_path
+        )
+    }
+}
+
 /// A command.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -26,6 +26,9 @@ pub struct Suite {
     pub boot: Boot,
     /// Binaries of this workspace that it needs in the guest, besides `syva-guest`.
     pub pack: &'static [&'static str],
+    /// What it must keep, a line each, printed before it is run; every line needs a passed check that
+    /// is called the same.
+    pub contract: fn() -> Vec<String>,
     /// The suite itself, run in the guest.
     pub run: fn(&mut Checks) -> Result<(), Failure>,
 }
@@ -37,7 +40,7 @@ pub const EVERY: &[&str] = &["5.10", "6.1", "6.12", "latest"];
 pub const USUAL: &[&str] = &["6.1", "6.12"];
 
 /// What suites of the real daemon pack.
-const DAEMON: &[&str] = &["syva-core", "syva-cli"];
+pub const DAEMON: &[&str] = &["syva-core", "syva-cli"];
 
 /// What an entry need not say: every kernel, the usual gate, two minutes at most.
 pub const SUITE: Suite = Suite {
@@ -49,6 +52,7 @@ pub const SUITE: Suite = Suite {
     budget: 30,
     boot: Boot::DEFAULT,
     pack: &[],
+    contract: Vec::new,
     run: |_| Ok(()),
 };
 
@@ -79,6 +83,48 @@ pub const ALL: &[Suite] = &[
         budget: 60,
         pack: &["syva-core", "syva-cli"],
         run: guest::demo::run,
+        ..SUITE
+    },
+    Suite {
+        name: "runtime",
+        claims: "the object loads, every hook is attached, the self-tests pass, and something is blocked",
+        limit: 300,
+        budget: 60,
+        pack: DAEMON,
+        contract: guest::verify::runtime::contract,
+        run: guest::verify::runtime::run,
+        ..SUITE
+    },
+    Suite {
+        name: "integration",
+        claims: "two zones of plain processes keep the contract that it prints first",
+        limit: 300,
+        budget: 60,
+        pack: DAEMON,
+        contract: guest::verify::integration::contract,
+        run: guest::verify::integration::run,
+        ..SUITE
+    },
+    Suite {
+        name: "podman",
+        claims: "podman's containers keep the contract that it prints first: apart, and each as usual in its zone",
+        limit: 400,
+        budget: 90,
+        boot: Boot::DEBIAN,
+        pack: DAEMON,
+        contract: guest::podman::contract,
+        run: guest::podman::run,
+        ..SUITE
+    },
+    Suite {
+        name: "podman-crowd",
+        claims: "fifty containers come and go, some of them while they are attached, and leave nothing behind",
+        gate: &["6.12"],
+        limit: 600,
+        budget: 200,
+        boot: Boot::DEBIAN,
+        pack: DAEMON,
+        run: guest::podman::crowd::run,
         ..SUITE
     },
     Suite {
@@ -251,6 +297,13 @@ pub const ALL: &[Suite] = &[
             ..Boot::DEFAULT
         },
         run: guest::options::modules,
+        ..SUITE
+    },
+    Suite {
+        name: "option-systemd",
+        claims: "a guest can be a Debian that runs systemd and has podman, with cgroup v2 alone",
+        boot: Boot::DEBIAN,
+        run: guest::options::systemd,
         ..SUITE
     },
     Suite {

@@ -79,8 +79,7 @@ impl Case<'_> {
         }
         let repeated = same && !newer && held.pod == attach.pod && held.source == attach.source;
         Ok(if repeated {
-            let said = format!("container {} is in zone {}", attach.container, attach.zone);
-            Admission::Unchanged(Reply::said(said))
+            Admission::Unchanged(Reply::said(attach.said()))
         } else {
             Admission::Append
         })

@@ -22,6 +22,7 @@ impl Step<'_> {
             generation,
             seq: self.seq,
         };
+        let reply = Reply::said(attach.said());
         let container = attach.container.clone();
         self.state
             .index
@@ -38,10 +39,7 @@ impl Step<'_> {
         if let Some(old) = moved {
             self.finish_draining(old);
         }
-        Ok(Reply::said(format!(
-            "container {} is in zone {}",
-            attach.container, attach.zone
-        )))
+        Ok(reply)
     }
 
     pub(super) fn detach(&mut self, container: &str) -> Result<Reply, FoldError> {

@@ -75,7 +75,8 @@ fn actor(cgroup: &Path, action: &str, args: &[&Path]) -> Command {
     command
 }
 
-fn outcome(status: io::Result<ExitStatus>, cgroup: &Path, action: &str) -> Outcome {
+/// What an actor's exit status says.
+pub fn outcome(status: io::Result<ExitStatus>, cgroup: &Path, action: &str) -> Outcome {
     match status.map(|status| status.code()) {
         Ok(Some(0)) => Outcome::Done,
         Ok(Some(CANNOT_JOIN)) => Outcome::Broken(format!("cannot join {}", cgroup.display())),
@@ -162,7 +163,13 @@ pub fn perform(cgroup: &Path, action: &str, args: &[PathBuf]) -> i32 {
         eprintln!("act: joining {}: {error}", cgroup.display());
         return CANNOT_JOIN;
     }
+    perform_here(action, args)
+}
+
+/// The same where this process is already.
+pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
     let result = match (action, args) {
+        ("serve", []) => serve(),
         ("open", [path]) => File::open(path).map(drop),
         ("write", [path]) => OpenOptions::new().write(true).open(path).map(drop),
         ("create", [path]) => File::create_new(path).map(drop),
@@ -203,6 +210,26 @@ pub fn perform(cgroup: &Path, action: &str, args: &[PathBuf]) -> i32 {
         _ => return NOT_AN_ACTION,
     };
     result.map_or_else(exit_status, |()| 0)
+}
+
+/// Answers each line of standard input, an action with its arguments, with a line: the exit status; or,
+/// if it begins with `start`, the id of the process that does it from then on.
+fn serve() -> io::Result<()> {
+    for line in io::stdin().lines() {
+        let line = line?;
+        let mut words = line.split(' ').map(PathBuf::from);
+        let action = words.next().unwrap_or_default();
+        let rest: Vec<PathBuf> = words.collect();
+        let answer = if action.as_os_str() == "start" {
+            let mut child = Command::new("/proc/self/exe");
+            let child = child.arg("do").args(&rest).stdin(Stdio::null()).spawn()?;
+            i64::from(child.id())
+        } else {
+            i64::from(perform_here(&action.to_string_lossy(), &rest))
+        };
+        println!("{answer}");
+    }
+    Ok(())
 }
 
 /// Executes a program, which is to end well.

@@ -17,11 +17,13 @@ pub mod life;
 pub mod load;
 pub mod mounting;
 pub mod options;
+pub mod podman;
 pub mod preempt;
 pub mod raw;
 pub mod silent;
 pub mod stage;
 pub mod tracer;
+pub mod verify;
 
 use std::env;
 use std::path::PathBuf;
