@@ -109,7 +109,7 @@ pub const ALL: &[Suite] = &[
         name: "podman",
         claims: "podman's containers keep the contract that it prints first: apart, and each as usual in its zone",
         limit: 400,
-        budget: 90,
+        budget: 120,
         boot: Boot::DEBIAN,
         pack: DAEMON,
         contract: guest::podman::contract,
@@ -137,9 +137,9 @@ pub const ALL: &[Suite] = &[
     },
     Suite {
         name: "enforce",
-        claims: "zones are kept apart: files, programs, signals, ptrace, sockets, nested cgroups, renames",
+        claims: "zones are kept apart: files, programs, signals, ptrace, sockets, nested cgroups, renames, overlays",
         limit: 300,
-        budget: 60,
+        budget: 90,
         boot: Boot {
             modules: &["overlay"],
             ..Boot::DEFAULT

@@ -1,5 +1,6 @@
 //! Suite `enforce`: zones are kept apart by the kernel, seen from the library that writes the maps.
 
+mod beforehand;
 mod executing;
 mod files;
 mod labels;
@@ -19,6 +20,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     files::run(checks, &mut world)?;
     labels::run(checks, &mut world)?;
     overlays::run(checks, &mut world)?;
+    beforehand::run(checks, &mut world)?;
     tasks::run(checks, &mut world)?;
     sockets::run(checks, &mut world)?;
     executing::run(checks, &mut world)?;

@@ -3,8 +3,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use rustix::mount::{UnmountFlags, unmount};
 use syva_model::hook::Hook;
@@ -12,14 +10,14 @@ use syva_model::image::{Scope, ZoneId};
 
 use super::world::{ONE, TWO, World};
 use crate::daemon::put;
-use crate::guest::actor::{Outcome, Spawned, act, make_cgroup, spawn};
+use crate::guest::actor::{Outcome, act};
 use crate::guest::mounting::{self, CANNOT_MOUNT};
 use crate::guest::{Checks, Failure};
 
 /// Where containers' storage lies, a layer that both share in it, and what zone one keeps to itself.
 const STORE: &str = "/tmp/store";
 const LAYER: &str = "/tmp/store/layer";
-const TREE: &str = "/tmp/one/tree";
+pub const TREE: &str = "/tmp/one/tree";
 
 pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     for dir in [LAYER, TREE, "/tmp/open-tree"] {
@@ -31,12 +29,12 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     zones(checks, world)?;
     from_a_cgroup_that_is_gone(checks, world)?;
     of_a_user_namespace(checks, world)?;
-    made_before(checks, world)?;
-    stacked(checks, world)
+    stacked(checks, world)?;
+    stacked_by_the_host(checks, world)
 }
 
 /// The file `name` seen through the overlay at `scratch`.
-fn through(scratch: &str, name: &str) -> PathBuf {
+pub fn through(scratch: &str, name: &str) -> PathBuf {
     Path::new(scratch).join("merged").join(name)
 }
 
@@ -69,7 +67,22 @@ fn hosts(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         }
     }
 
-    // The overlay itself is somebody's, too.
+    world.unclaim(store)?;
+    claimed_itself(checks, world, ones, twos)?;
+    for scratch in [ones, twos] {
+        unmount(Path::new(scratch).join("merged"), UnmountFlags::empty())?;
+    }
+    Ok(())
+}
+
+/// The overlay, or a file of it, is somebody's.
+fn claimed_itself(
+    checks: &mut Checks,
+    world: &mut World,
+    ones: &str,
+    twos: &str,
+) -> Result<(), Failure> {
+    let (one, two) = (world.one.clone(), world.two.clone());
     let merged = world.claim(&Path::new(ones).join("merged"), ONE, Scope::Subtree)?;
     for name in ["file", "sub", "made"] {
         let path = through(ones, name);
@@ -79,9 +92,6 @@ fn hosts(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         world.allowed(checks, &claim, &one, "open", &[&path])?;
     }
     world.unclaim(merged)?;
-    world.unclaim(store)?;
-
-    // A claim below the overlay is one of the overlay's.
     let key = world.claim(&through(twos, "file"), ONE, Scope::Exact)?;
     let file = through(twos, "file");
     world.refused(
@@ -100,16 +110,12 @@ fn hosts(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         "open",
         &[&through(twos, "sub/file")],
     )?;
-    world.unclaim(key)?;
-    for scratch in [ones, twos] {
-        unmount(Path::new(scratch).join("merged"), UnmountFlags::empty())?;
-    }
-    Ok(())
+    world.unclaim(key)
 }
 
 /// A zone's root mounts overlays: over its own tree it may use them, over another's not.
 fn zones(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
-    let (one, two, free) = (world.one.clone(), world.two.clone(), world.free.clone());
+    let (one, two) = (world.one.clone(), world.two.clone());
     for how in ["overlay", "overlay-configured"] {
         let scratch = |zone: &str| format!("/tmp/{how}-{zone}");
         for (zone, who, tree) in [
@@ -128,40 +134,7 @@ fn zones(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
             )?;
         }
         for (action, name) in [("open", "file"), ("open", "sub"), ("write", "written")] {
-            let what = format!("{how}: {action} {name}");
-            let args = [through(&scratch("two"), name)];
-            let event = world
-                .refused(
-                    checks,
-                    &format!("{what}, zone two over zone one's tree"),
-                    Hook::FileOpen,
-                    &two,
-                    action,
-                    &[&args[0]],
-                )?
-                .ok_or("no event")?;
-            checks.equal(
-                format!("{what}: the event's zones"),
-                &(event.subject, event.object),
-                &(TWO, ONE),
-            );
-            for (zone, who) in [("one", &one), ("two-open", &two)] {
-                let args = [through(&scratch(zone), name)];
-                world.allowed(
-                    checks,
-                    &format!("{what}, over its own or nobody's ({zone})"),
-                    who,
-                    action,
-                    &[&args[0]],
-                )?;
-            }
-            world.allowed(
-                checks,
-                &format!("{what}, a host task"),
-                &free,
-                action,
-                &[&args[0]],
-            )?;
+            tried(checks, world, how, action, name)?;
         }
         for zone in ["one", "two", "two-open"] {
             unmount(
@@ -170,6 +143,53 @@ fn zones(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
             )?;
         }
     }
+    Ok(())
+}
+
+/// Through its overlay, zone two does this to zone one's tree; and whoever may does it, too.
+fn tried(
+    checks: &mut Checks,
+    world: &mut World,
+    how: &str,
+    action: &str,
+    name: &str,
+) -> Result<(), Failure> {
+    let (one, two, free) = (world.one.clone(), world.two.clone(), world.free.clone());
+    let scratch = |zone: &str| format!("/tmp/{how}-{zone}");
+    let what = format!("{how}: {action} {name}");
+    let args = [through(&scratch("two"), name)];
+    let event = world
+        .refused(
+            checks,
+            &format!("{what}, zone two over zone one's tree"),
+            Hook::FileOpen,
+            &two,
+            action,
+            &[&args[0]],
+        )?
+        .ok_or("no event")?;
+    checks.equal(
+        format!("{what}: the event's zones"),
+        &(event.subject, event.object),
+        &(TWO, ONE),
+    );
+    for (zone, who) in [("one", &one), ("two-open", &two)] {
+        let args = [through(&scratch(zone), name)];
+        world.allowed(
+            checks,
+            &format!("{what}, over its own or nobody's ({zone})"),
+            who,
+            action,
+            &[&args[0]],
+        )?;
+    }
+    world.allowed(
+        checks,
+        &format!("{what}, a host task"),
+        &free,
+        action,
+        &[&args[0]],
+    )?;
     Ok(())
 }
 
@@ -236,95 +256,6 @@ fn of_a_user_namespace(checks: &mut Checks, world: &mut World) -> Result<(), Fai
     Ok(())
 }
 
-/// A task mounts first, and is attached afterwards.
-fn made_before(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
-    // Where everyone sees it, from the cgroup that is then attached.
-    for (zone, id) in [("two", TWO), ("one", ONE)] {
-        let (cgroup, scratch) = (
-            make_cgroup(&format!("early-{zone}"))?,
-            format!("/tmp/early-{zone}"),
-        );
-        let args = [Path::new(TREE), Path::new(&scratch)];
-        world.allowed(
-            checks,
-            &format!("a task that will be in zone {zone} mounts an overlay"),
-            &cgroup,
-            "overlay",
-            &args,
-        )?;
-        world.attach(&cgroup, id)?;
-        let file = through(&scratch, "file");
-        if id == TWO {
-            world.refused(
-                checks,
-                "attached to zone two, it opens zone one's file through it",
-                Hook::FileOpen,
-                &cgroup,
-                "open",
-                &[&file],
-            )?;
-        } else {
-            world.allowed(
-                checks,
-                "attached to zone one, it opens its own",
-                &cgroup,
-                "open",
-                &[&file],
-            )?;
-        }
-        unmount(Path::new(&scratch).join("merged"), UnmountFlags::empty())?;
-    }
-    // As in a container, and from a cgroup that is gone when its parent is attached.
-    for (zone, id) in [("two", TWO), ("one", ONE)] {
-        let cgroup = make_cgroup(&format!("container-{zone}"))?;
-        let inner = make_cgroup(&format!("container-{zone}/inner"))?;
-        let scratch = PathBuf::from(format!("/tmp/container-{zone}"));
-        let task = spawn(
-            &inner,
-            "overlay-beforehand",
-            &[Path::new(TREE), &scratch, Path::new("file"), &cgroup],
-        )?;
-        wait_for(&scratch.join("mounted"))?;
-        fs::remove_dir(&inner)?;
-        world.attach(&cgroup, id)?;
-        let opens = || go_on(&scratch, task);
-        if id == TWO {
-            let errno = rustix::io::Errno::PERM;
-            world.refused_as(
-                checks,
-                "a container that mounted zone one's tree is attached to zone two",
-                Hook::FileOpen,
-                errno,
-                opens,
-            )?;
-        } else {
-            world.goes_on(
-                checks,
-                "a container that mounted zone one's tree is attached to zone one",
-                opens,
-            )?;
-        }
-    }
-    Ok(())
-}
-
-fn wait_for(path: &Path) -> Result<(), Failure> {
-    for _ in 0..1000 {
-        if path.exists() {
-            return Ok(());
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
-    Err(format!("{} does not come", path.display()).into())
-}
-
-fn go_on(scratch: &Path, task: Spawned) -> Outcome {
-    match fs::write(scratch.join("attached"), "") {
-        Ok(()) => task.outcome(),
-        Err(error) => Outcome::Broken(error.to_string()),
-    }
-}
-
 /// The host mounts an overlay over one that a zone has mounted over another's tree.
 fn stacked(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     let (one, two) = (world.one.clone(), world.two.clone());
@@ -364,7 +295,12 @@ fn stacked(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
             unmount(Path::new(&mounted).join("merged"), UnmountFlags::empty())?;
         }
     }
-    // The same of two overlays of the host's works.
+    Ok(())
+}
+
+/// Two overlays of the host's, one over the other.
+fn stacked_by_the_host(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
+    let two = world.two.clone();
     mounting::overlay(Path::new(LAYER), Path::new("/tmp/store/below"))?;
     mounting::overlay(
         Path::new("/tmp/store/below/merged"),

@@ -25,6 +25,7 @@ pub fn all() -> Vec<Line<Pods>> {
     lines.extend(executed());
     lines.extend(pair());
     lines.extend(life());
+    lines.extend(end_of_life());
     lines
 }
 
@@ -213,8 +214,11 @@ fn executed() -> Vec<Line<Pods>> {
     ]
 }
 
-/// What web does to db, and which hook is asked.
-fn across() -> [(Hook, &'static str, fn(&Pods) -> Outcome); 3] {
+/// The hook that is asked, a name for it, and how it is done.
+type Crossing = (Hook, &'static str, fn(&Pods) -> Outcome);
+
+/// What web does to db.
+fn across() -> [Crossing; 3] {
     [
         (Hook::FileOpen, "file-open", |p| {
             p.web.does(&["open", "/srv/db/secret"])
@@ -260,30 +264,7 @@ fn life() -> Vec<Line<Pods>> {
         pass(
             "life-run",
             "podman runs a container below a cgroup of zone web",
-            |p: &Pods| {
-                let above = crate::guest::actor::make_cgroup("zoned")?;
-                let id = crate::guest::stage::id(&above)?;
-                let answer = p.host.attach("above", "web", &id)?;
-                if answer.exit != 0 {
-                    return Err(format!("attaching /zoned: {answer:?}").into());
-                }
-                let script = "echo started; trap exit TERM; while :; do sleep 1; done";
-                let args = [
-                    "--cgroup-manager=cgroupfs",
-                    "run",
-                    "--detach",
-                    "--network=none",
-                    "--cgroup-parent=/zoned",
-                    "--volume=/srv:/srv",
-                    "--name",
-                    BORN,
-                    IMAGE,
-                    "/bin/sh",
-                    "-c",
-                    script,
-                ];
-                Ok(done(podman(&args)))
-            },
+            run_born,
         ),
         pass("life-logs", "podman logs shows what it said", |_: &Pods| {
             Ok(match podman(&["logs", BORN]) {
@@ -318,6 +299,39 @@ fn life() -> Vec<Line<Pods>> {
                 ))
             },
         ),
+    ]
+}
+
+/// Attaches the cgroup above it, and runs it.
+fn run_born(p: &Pods) -> Result<Outcome, Failure> {
+    let above = crate::guest::actor::make_cgroup("zoned")?;
+    let id = crate::guest::stage::id(&above)?;
+    let answer = p.host.attach("above", "web", &id)?;
+    if answer.exit != 0 {
+        return Err(format!("attaching /zoned: {answer:?}").into());
+    }
+    let script = "echo started; trap exit TERM; while :; do sleep 1; done";
+    let args = [
+        "--cgroup-manager=cgroupfs",
+        "run",
+        "--detach",
+        "--network=none",
+        "--cgroup-parent=/zoned",
+        "--volume=/srv:/srv",
+        "--name",
+        BORN,
+        IMAGE,
+        "/bin/sh",
+        "-c",
+        script,
+    ];
+    Ok(done(podman(&args)))
+}
+
+/// … and its end, twice.
+fn end_of_life() -> Vec<Line<Pods>> {
+    let run = |args: &'static [&'static str]| move |_: &Pods| Ok(done(podman(args)));
+    vec![
         pass(
             "life-stop",
             "podman stops it",
