@@ -13,6 +13,7 @@ pub mod decision;
 pub mod entry;
 pub mod fold;
 pub mod hook;
+pub mod host_socket;
 pub mod image;
 pub mod kernel;
 pub mod name;

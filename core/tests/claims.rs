@@ -138,7 +138,12 @@ fn a_new_boot_voids_memberships_and_finds_claims_again() {
         found("/srv/gone", None),
         found("/srv/web", Some((object(77), 3))),
     ];
-    world.run(Command::Boot { claims }).expect("a boot");
+    world
+        .run(Command::Boot {
+            claims,
+            host_sockets: vec![],
+        })
+        .expect("a boot");
     assert!(world.state.members.is_empty() && world.image.members.is_empty());
     assert!(
         !world.state.zones.contains_key(&zone("db")),

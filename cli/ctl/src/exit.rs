@@ -42,6 +42,9 @@ pub enum Failure {
          named; rename it, or claim a directory above it with all that is below"
     )]
     NotUtf8(OsString),
+    /// The cgroup that is meant cannot be found.
+    #[error("{0}")]
+    Cgroup(String),
     /// Nobody answers.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -84,7 +87,7 @@ impl Failure {
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            Failure::Refused(_) | Failure::NotUtf8(_) => Exit::Refused,
+            Failure::Refused(_) | Failure::NotUtf8(_) | Failure::Cgroup(_) => Exit::Refused,
             Failure::Connect(_) | Failure::StreamEnded => Exit::Unreachable,
             Failure::Rpc(status) => of_status(status),
             // The reader has gone (`| head`): it has seen what it wanted.

@@ -17,6 +17,7 @@ pub mod load;
 pub mod options;
 pub mod preempt;
 pub mod raw;
+mod sockets;
 pub mod stage;
 pub mod tracer;
 

@@ -4,10 +4,12 @@ pub mod comms;
 pub mod containers;
 pub mod events;
 pub mod host_paths;
+pub mod host_sockets;
 pub mod journal;
 pub mod replay;
 pub mod status;
 mod summary;
+mod unit;
 pub mod zones;
 
 use std::path::{Path, PathBuf};

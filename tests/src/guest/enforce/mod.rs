@@ -2,6 +2,7 @@
 
 mod executing;
 mod files;
+mod host_sockets;
 mod labels;
 mod life;
 mod sockets;
@@ -19,6 +20,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     labels::run(checks, &mut world)?;
     tasks::run(checks, &mut world)?;
     sockets::run(checks, &mut world)?;
+    host_sockets::run(checks, &mut world)?;
     executing::run(checks, &mut world)?;
     tracing::run(checks, &mut world)?;
     life::run(checks, &mut world)?;
