@@ -12,6 +12,7 @@ pub mod empty_open;
 pub mod enforce;
 pub mod harness;
 pub mod host;
+pub mod host_sockets;
 pub mod life;
 pub mod load;
 pub mod options;
