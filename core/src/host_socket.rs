@@ -2,6 +2,7 @@
 //! the same (`docs/decisions/0007-host-sockets.md`).
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -179,6 +180,23 @@ pub struct Grant {
     pub zone: ZoneId,
     /// The socket.
     pub socket: SocketKey,
+}
+
+impl Grant {
+    /// Every row of a zone, in their order.
+    pub(crate) fn of(zone: ZoneId) -> Range<Grant> {
+        let first = |zone| Grant {
+            zone,
+            socket: SocketKey {
+                dev: 0,
+                place: Place {
+                    bytes: [0; PLACE_BYTES],
+                    length: 0,
+                },
+            },
+        };
+        first(zone)..first(ZoneId(zone.0.saturating_add(1)))
+    }
 }
 
 impl fmt::Display for Grant {

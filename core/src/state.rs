@@ -258,8 +258,7 @@ impl State {
 
     /// The host sockets given to a zone by policy and by AllowHostSocket.
     pub fn host_sockets_in(&self, zone: ZoneId) -> impl Iterator<Item = (&Grant, &Given)> {
-        let sockets = self.host_sockets.iter();
-        sockets.filter(move |(grant, _)| grant.zone == zone)
+        self.host_sockets.range(Grant::of(zone))
     }
 
     /// Whether a member of the zone is a service unit, so that it may use that socket.

@@ -39,8 +39,8 @@ impl Step<'_> {
     pub(super) fn replace_policy_sockets(&mut self, zone: ZoneId, sockets: &[SocketFacts]) {
         let listed: BTreeSet<SocketKey> = sockets.iter().map(|facts| facts.socket).collect();
         let mut gone = Vec::new();
-        for (grant, given) in &mut self.state.host_sockets {
-            if grant.zone == zone && !listed.contains(&grant.socket) {
+        for (grant, given) in self.state.host_sockets.range_mut(Grant::of(zone)) {
+            if !listed.contains(&grant.socket) {
                 given.by_policy = false;
                 gone.extend((!given.by_command).then_some(*grant));
             }

@@ -177,6 +177,7 @@ pub fn perform(cgroup: &Path, action: &str, args: &[PathBuf]) -> i32 {
         ("storm", [path]) => super::preempt::storm(path),
         ("opens", [path]) => super::count::opens(path),
         ("maps", [path]) => super::count::maps(path),
+        ("sends", [_]) => super::count::sends(),
         ("exec", [path, rest @ ..]) => exec(path, rest),
         ("exec-open", []) => exec_open(),
         ("map", []) => raw::map(io::stdin(), true),
