@@ -142,6 +142,15 @@ impl<T> Ledger<T> {
                 capacity.claims,
             ),
             ("pairs", state.open_pairs().len(), capacity.pairs),
+            (
+                "host-sockets",
+                // Those of service units go with the last boot's memberships.
+                match same_boot {
+                    true => state.host_socket_rows(),
+                    false => state.host_sockets.len() + state.lost_sockets.len(),
+                },
+                capacity.host_sockets,
+            ),
         ] {
             if held > max as usize {
                 return Err(LedgerError::TooSmall { what, held, max });
@@ -331,6 +340,7 @@ mod tests {
             zone: ZoneName::new(name).expect("a name"),
             policy: None,
             claims: Vec::new(),
+            host_sockets: Vec::new(),
         }
     }
 
@@ -338,7 +348,10 @@ mod tests {
     fn a_command_that_is_admitted_and_does_not_fold_drops_the_batch_and_is_due_for_it() {
         let disk = Memory::new();
         let mut first = ledger(&disk, 1);
-        let boot = Command::Boot { claims: Vec::new() };
+        let boot = Command::Boot {
+            claims: Vec::new(),
+            host_sockets: Vec::new(),
+        };
         first.admit(boot, Peer::default(), 0).expect("admitted");
         first.flush().expect("durable");
         drop(first);
@@ -354,7 +367,10 @@ mod tests {
         ledger.reload().expect("reads");
         assert!(!ledger.is_due());
         assert_eq!((ledger.state().seq(), ledger.state().zones.len()), (1, 0));
-        let boot = Command::Boot { claims: Vec::new() };
+        let boot = Command::Boot {
+            claims: Vec::new(),
+            host_sockets: Vec::new(),
+        };
         ledger.admit(boot, Peer::default(), 3).expect("admitted");
         ledger
             .admit(register("web"), Peer::default(), 4)
@@ -367,7 +383,10 @@ mod tests {
         for kept in [false, true] {
             let disk = Memory::new();
             let mut ledger = ledger(&disk, 1);
-            let boot = Command::Boot { claims: Vec::new() };
+            let boot = Command::Boot {
+                claims: Vec::new(),
+                host_sockets: Vec::new(),
+            };
             ledger.admit(boot, Peer::default(), 0).expect("admitted");
             ledger.flush().expect("durable");
             match kept {

@@ -83,7 +83,7 @@ pub enum ReconcilerMsg {
 /// Who owns what the reconciler writes.
 #[derive(Clone, Debug)]
 pub struct Maps {
-    /// Zones, claims and pairs; members by their own actor.
+    /// Zones, claims, pairs and host sockets; members by their own actor.
     pub tables: Vec<(Table, Address<MapMsg>)>,
     /// The control map.
     pub control: Address<ControlMsg>,
@@ -298,6 +298,7 @@ impl Maps {
                 Rows::Zones(rows) => image.zones.extend(rows),
                 Rows::Claims(rows) => image.claims.extend(rows),
                 Rows::Pairs(rows) => image.pairs.extend(rows),
+                Rows::HostSockets(rows) => image.host_sockets.extend(rows),
                 Rows::Members(rows) => {
                     let roots = rows
                         .into_iter()

@@ -284,8 +284,15 @@ impl Desk {
         if self.ledger.state().boot != Some(self.ledger.boot()) {
             let prober = self.args.loader.call(LoaderMsg::Prober).await??;
             let state = self.ledger.state();
-            let claims = tokio::task::block_in_place(|| resolve::again(&*prober, state));
-            commands.push(Command::Boot { claims });
+            let again = || {
+                let claims = resolve::again(&*prober, state);
+                (claims, resolve::sockets::again(&*prober, state))
+            };
+            let (claims, host_sockets) = tokio::task::block_in_place(again);
+            commands.push(Command::Boot {
+                claims,
+                host_sockets,
+            });
         }
         commands.extend(self.args.mode.map(|mode| Command::SetMode { mode }));
         for command in commands {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{
-    Host, NEVER, allow, attach, claim, detach, done, entries, eventually, fold, reasons_are,
-    register, register_with, submit, unclaim,
+    Host, NEVER, allow, allow_socket, attach, claim, detach, done, entries, eventually, fold,
+    reasons_are, register, register_with, submit, unclaim,
 };
 use syva_actors::engine::IN_HAND;
 use syva_actors::memory::Fault;
@@ -78,14 +78,7 @@ async fn the_epoch_advances_with_claims_and_with_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kernel_that_refuses_a_write_is_told_and_mended_by_comparison() {
-    let tables = [
-        Table::Zones,
-        Table::Members,
-        Table::Claims,
-        Table::Pairs,
-        Table::Control,
-    ];
-    for (table, by_timer) in tables.into_iter().flat_map(|t| [(t, false), (t, true)]) {
+    for (table, by_timer) in Table::ALL.into_iter().flat_map(|t| [(t, false), (t, true)]) {
         let mut host = Host::new();
         host.interval = if by_timer {
             Duration::from_millis(50)
@@ -102,6 +95,7 @@ async fn a_kernel_that_refuses_a_write_is_told_and_mended_by_comparison() {
             Table::Members => attach("c1", "web", host.cgroup("a")),
             Table::Claims => claim("web", &file),
             Table::Pairs => allow("web", "db"),
+            Table::HostSockets => allow_socket("web", "@name"),
         };
         for _ in 0..2 {
             // The second time it is unchanged, and still not in force.

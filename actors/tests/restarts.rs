@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{
-    Host, allow, attach, claim, detach, done, event, eventually, fold, insist, last_command,
-    reasons_are, register, submit,
+    Host, allow, allow_socket, attach, claim, detach, done, event, eventually, fold, insist,
+    last_command, reasons_are, register, submit,
 };
 use syva_actors::memory::Fault;
 use syva_actors::rig::Failure;
@@ -36,6 +36,7 @@ async fn flow(host: &Host, engine: &Arc<Engine>) -> usize {
                 insist(&engine, claim(&name, &file)).await;
                 insist(&engine, attach(&name, &name, cgroup)).await;
                 insist(&engine, allow(&name, "base")).await;
+                insist(&engine, allow_socket(&name, "@name")).await;
             }
         }
     };
@@ -117,6 +118,10 @@ async fn a_map_that_panics_inside_a_write_and_a_ring_that_cannot_be_read_are_sur
         (Role::Map(Table::Members), Fault::PanicOnce(Table::Members)),
         (Role::Map(Table::Claims), Fault::PanicOnce(Table::Claims)),
         (Role::Map(Table::Pairs), Fault::PanicOnce(Table::Pairs)),
+        (
+            Role::Map(Table::HostSockets),
+            Fault::PanicOnce(Table::HostSockets),
+        ),
         (Role::Control, Fault::PanicOnce(Table::Control)),
         (Role::Ring, Fault::FailPollOnce),
         (Role::Ring, Fault::PanicPollOnce),

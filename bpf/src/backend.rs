@@ -19,7 +19,7 @@ use crate::iter::Probe;
 use crate::load::{self, Programs};
 use crate::map::Map;
 use crate::skel::BUILD;
-use crate::tables::{Claims, MemberFilter, Members, Pairs, Zones};
+use crate::tables::{Claims, HostSockets, MemberFilter, Members, Pairs, Zones};
 use crate::{error, selftest};
 
 /// The real kernel.
@@ -127,6 +127,9 @@ impl Kernel for LibbpfKernel {
             )?),
             Table::Pairs => Box::new(Pairs {
                 map: Map::new(maps.pairs.as_fd(), name)?,
+            }),
+            Table::HostSockets => Box::new(HostSockets {
+                map: Map::new(maps.host_sockets.as_fd(), name)?,
             }),
             Table::Control => {
                 return Err(error::here(

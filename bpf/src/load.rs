@@ -111,6 +111,7 @@ impl Programs {
                 Hook::MmapFile => &progs.mmap_file,
                 Hook::PtraceAccessCheck => &progs.ptrace_access_check,
                 Hook::PtraceTraceme => &progs.ptrace_traceme,
+                Hook::UnixMaySend => &progs.unix_may_send,
             });
         }
     }
@@ -196,6 +197,7 @@ fn size(open: &mut OpenSyvaSkel<'_>, capacity: &Capacity) -> Result<(), KernelEr
         (&mut maps.members, capacity.members),
         (&mut maps.claims, capacity.claims),
         (&mut maps.pairs, capacity.pairs),
+        (&mut maps.host_sockets, capacity.host_sockets),
     ] {
         map.set_max_entries(rows)
             .map_err(|e| error::from_libbpf("size map to", format!("{rows} rows"), &e))?;

@@ -14,6 +14,7 @@ pub mod entry;
 pub mod file_system;
 pub mod fold;
 pub mod hook;
+pub mod host_socket;
 pub mod image;
 pub mod kernel;
 pub mod name;

@@ -138,7 +138,12 @@ fn a_new_boot_voids_memberships_and_finds_claims_again() {
         found("/srv/gone", None),
         found("/srv/web", Some((object(77), 3))),
     ];
-    world.run(Command::Boot { claims }).expect("a boot");
+    world
+        .run(Command::Boot {
+            claims,
+            host_sockets: vec![],
+        })
+        .expect("a boot");
     assert!(world.state.members.is_empty() && world.image.members.is_empty());
     assert!(
         !world.state.zones.contains_key(&zone("db")),
@@ -215,7 +220,12 @@ fn a_lost_claim_can_be_taken_back() {
     world.boot = syva_model::command::BootId([2; 16]);
     let path = "/srv/web".to_owned();
     let claims = vec![Reresolved { path, found: None }];
-    world.run(Command::Boot { claims }).expect("a boot");
+    let host_sockets = Vec::new();
+    let boot = Command::Boot {
+        claims,
+        host_sockets,
+    };
+    world.run(boot).expect("a boot");
     assert_eq!(world.state.lost.len(), 1);
     refused(world.run(unclaim("db", "/srv/web")), Conflict, "zone web");
     world.run(unclaim("web", "/srv/web")).expect("removed");

@@ -170,6 +170,15 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "host-sockets",
+        claims: "single host sockets can be given to zones, and a service unit's zone has those it needs",
+        limit: 300,
+        budget: 90,
+        pack: DAEMON,
+        run: guest::host_sockets::run,
+        ..SUITE
+    },
+    Suite {
         name: "crash",
         claims: "a daemon that dies between journal and maps ends in maps that enforce the journal",
         limit: 400,

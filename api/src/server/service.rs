@@ -359,6 +359,45 @@ impl SyvaCore for Service {
         let (ok, message) = self.said(request, &[RefusalKind::Conflict], ask).await?;
         Ok(Response::new(v1::RemoveHostPathResponse { ok, message }))
     }
+
+    async fn allow_host_socket(
+        &self,
+        request: Request<v1::AllowHostSocketRequest>,
+    ) -> Reply<v1::AllowHostSocketResponse> {
+        let ask = |m: v1::AllowHostSocketRequest| {
+            let (zone, path) = (m.zone_name, m.path);
+            Ok(Ask::AllowHostSocket { zone, path })
+        };
+        let reply = self.done(request, ask).await?.reply;
+        let (message, notes) = (reply.message, reply.notes);
+        Ok(Response::new(v1::AllowHostSocketResponse {
+            message,
+            notes,
+        }))
+    }
+
+    async fn deny_host_socket(
+        &self,
+        request: Request<v1::DenyHostSocketRequest>,
+    ) -> Reply<v1::DenyHostSocketResponse> {
+        let ask = |m: v1::DenyHostSocketRequest| {
+            let (zone, path) = (m.zone_name, m.path);
+            Ok(Ask::DenyHostSocket { zone, path })
+        };
+        let message = self.done(request, ask).await?.reply.message;
+        Ok(Response::new(v1::DenyHostSocketResponse { message }))
+    }
+
+    async fn list_host_sockets(
+        &self,
+        request: Request<v1::ListHostSocketsRequest>,
+    ) -> Reply<v1::ListHostSocketsResponse> {
+        let name = request.into_inner().zone_name;
+        let sockets = self
+            .ask(move |state, _| listing::host_sockets(state, &name))
+            .await??;
+        Ok(Response::new(v1::ListHostSocketsResponse { sockets }))
+    }
 }
 
 fn no_ip_zones() -> Status {

@@ -82,6 +82,14 @@ struct {
 	__type(value, struct maker_row);
 } host_overlays SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct host_socket);
+	__type(value, struct host_socket);
+} host_sockets SEC(".maps");
+
 /* Not BPF_F_RDONLY_PROG, with which the kernel refuses a writable mapping. No program writes it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -76,6 +76,22 @@ struct pair_row {
 	__u32 high;
 };
 
+/* As many as PLACE_BYTES and PLACE_LEVELS in core/src/host_socket.rs. */
+#define SOCKET_PLACE_BYTES  112
+#define SOCKET_PLACE_LEVELS 8
+
+/*
+ * A socket of the host, given to a zone. `place` holds `length` bytes and zeros behind them: the
+ * names on the way from the socket to its file system's root, each with its zero byte, or the
+ * abstract name, which may hold zero bytes, with device 0.
+ */
+struct host_socket {
+	__u64 length;
+	__u32 zone;
+	__u32 dev;
+	char place[SOCKET_PLACE_BYTES];
+};
+
 /* Written by the daemon alone, word by word through a mapping. */
 struct control_row {
 	__u32 schema;
@@ -149,6 +165,11 @@ struct facts {
 	__u64 task_cgroup;
 	/* 0 unless the descriptor is a socket. */
 	__u64 socket_cgroup;
+	/* PLACE_UNKNOWN if the names on the way to the root are too many or too long. */
+	__u64 place_length;
+	char place[SOCKET_PLACE_BYTES];
 };
+
+#define PLACE_UNKNOWN (~0ull)
 
 #endif

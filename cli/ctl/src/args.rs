@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 use syva_rpc::client::DEFAULT_SOCKET;
 
 use crate::commands::{
-    Session, comms, containers, doctor, events, host_paths, journal, status, zones,
+    Session, comms, containers, doctor, events, host_paths, host_sockets, journal, status, zones,
 };
 use crate::exit::Failure;
 use crate::output::{Format, Operation, Output};
@@ -45,6 +45,9 @@ pub enum Group {
     /// Paths of the host that belong to a zone
     #[command(subcommand)]
     HostPaths(host_paths::Verb),
+    /// Single sockets of the host that zones may use
+    #[command(subcommand)]
+    HostSockets(host_sockets::Verb),
     /// Pairs of zones that may communicate
     #[command(subcommand)]
     Comms(comms::Verb),
@@ -66,6 +69,7 @@ impl Group {
             Group::Doctor(_) => Operation::read("doctor"),
             Group::Zones(verb) => verb.operation(),
             Group::HostPaths(verb) => verb.operation(),
+            Group::HostSockets(verb) => verb.operation(),
             Group::Comms(verb) => verb.operation(),
             Group::Containers(verb) => verb.operation(),
             Group::Events(_) => Operation::read("events"),
@@ -84,6 +88,7 @@ impl Group {
             Group::Doctor(doctor) => doctor.run(&session).await,
             Group::Zones(verb) => verb.run(&session).await,
             Group::HostPaths(verb) => verb.run(&session).await,
+            Group::HostSockets(verb) => verb.run(&session).await,
             Group::Comms(verb) => verb.run(&session).await,
             Group::Containers(verb) => verb.run(&session).await,
             Group::Events(events) => events.run(&session).await,
@@ -139,12 +144,26 @@ mod tests {
             ),
             ("host-paths remove web /srv", "host-paths.remove"),
             ("host-paths list --zone web", "host-paths.list"),
+            (
+                "host-sockets allow web /run/dbus/system_bus_socket",
+                "host-sockets.allow",
+            ),
+            ("host-sockets deny web @name", "host-sockets.deny"),
+            ("host-sockets list --zone web", "host-sockets.list"),
             ("comms list", "comms.list"),
             ("comms list web", "comms.list"),
             ("comms allow web db", "comms.allow"),
             ("comms deny web db", "comms.deny"),
             (
                 "containers attach c1 web --cgroup-id 7 --generation 2",
+                "containers.attach",
+            ),
+            (
+                "containers attach c1 web --unit nginx.service",
+                "containers.attach",
+            ),
+            (
+                "containers attach c1 web --cgroup-path /sys/fs/cgroup/c1",
                 "containers.attach",
             ),
             ("containers detach c1", "containers.detach"),
@@ -186,6 +205,10 @@ mod tests {
             (
                 "containers attach c1 web --cgroup-id -1",
                 ErrorKind::UnknownArgument,
+            ),
+            (
+                "containers attach c1 web --cgroup-id 7 --unit a.service",
+                ErrorKind::ArgumentConflict,
             ),
             ("zones register web --type odd", ErrorKind::InvalidValue),
             (

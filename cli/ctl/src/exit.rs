@@ -44,6 +44,9 @@ pub enum Failure {
          named; rename it, or claim a directory above it with all that is below"
     )]
     NotUtf8(OsString),
+    /// The cgroup that is meant cannot be found.
+    #[error("{0}")]
+    Cgroup(String),
     /// Nobody answers.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -120,7 +123,10 @@ impl Failure {
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            Failure::Refused(_) | Failure::NotUtf8(_) | Failure::Unfit { .. } => Exit::Refused,
+            Failure::Refused(_)
+            | Failure::NotUtf8(_)
+            | Failure::Unfit { .. }
+            | Failure::Cgroup(_) => Exit::Refused,
             Failure::Connect(_)
             | Failure::StreamEnded
             | Failure::Silent { .. }

@@ -77,6 +77,10 @@ pub struct Args {
     /// How many pairs of zones may be allowed.
     #[arg(long, default_value_t = Capacity::default().pairs, value_parser = at_least_one())]
     pub max_pairs: u32,
+
+    /// How many sockets of the host may be given to zones.
+    #[arg(long, default_value_t = Capacity::default().host_sockets, value_parser = at_least_one())]
+    pub max_host_sockets: u32,
 }
 
 /// The node's mode, as the command line spells it.
@@ -127,6 +131,7 @@ impl Args {
             members: self.max_members,
             claims: self.max_claims,
             pairs: self.max_pairs,
+            host_sockets: self.max_host_sockets,
         }
     }
 }

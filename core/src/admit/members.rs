@@ -26,6 +26,7 @@ impl Case<'_> {
                 attach.zone
             ));
         }
+        self.unit_sockets_allowed(zone, &attach.unit_sockets)?;
         if let Some((other, member)) = self.state.container_of(attach.cgroup)
             && *other != attach.container
         {
@@ -77,7 +78,11 @@ impl Case<'_> {
                 held.generation
             ));
         }
-        let repeated = same && !newer && held.pod == attach.pod && held.source == attach.source;
+        let repeated = same
+            && !newer
+            && held.pod == attach.pod
+            && held.source == attach.source
+            && held.unit_sockets == attach.unit_sockets;
         Ok(if repeated {
             Admission::Unchanged(Reply::said(attach.said()))
         } else {

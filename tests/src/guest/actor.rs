@@ -3,7 +3,6 @@
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -12,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::raw::{self, Lease};
-use super::{Failure, mounting, tracer};
+use super::{Failure, mounting, sockets, tracer};
 
 /// The kernel's answer to an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,12 +141,22 @@ pub fn begin(cgroup: &Path, action: &str, args: &[&Path]) -> Result<Background, 
     Err(format!("{action} did not join {}", cgroup.display()).into())
 }
 
-/// A listening socket of that cgroup, at a path where nothing else is needed.
+/// A listening socket of that cgroup, at a path where nothing else is needed, or with an abstract name
+/// (`@NAME`).
 pub fn listen(cgroup: &Path, path: &Path) -> Result<Background, Failure> {
+    bound(cgroup, "listen", path)
+}
+
+/// The same of a socket that receives datagrams.
+pub fn receive(cgroup: &Path, path: &Path) -> Result<Background, Failure> {
+    bound(cgroup, "receive", path)
+}
+
+fn bound(cgroup: &Path, action: &str, path: &Path) -> Result<Background, Failure> {
     let _ = fs::remove_file(path);
-    let listener = begin(cgroup, "listen", &[path])?;
+    let listener = begin(cgroup, action, &[path])?;
     for _ in 0..500 {
-        if path.exists() {
+        if sockets::is_bound(path) {
             // bind(2) makes the path, listen(2) follows at once.
             thread::sleep(Duration::from_millis(50));
             return Ok(listener);
@@ -179,8 +188,12 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
         ("rename", [from, to]) => fs::rename(from, to),
         ("link", [from, to]) => fs::hard_link(from, to),
         ("kill", [pid, signal]) => kill(pid, signal),
-        ("connect", [path]) => UnixStream::connect(path).map(drop),
-        ("listen", [path]) => UnixListener::bind(path).map(|_socket| wait()),
+        ("connect", [path]) => sockets::connect(path),
+        ("listen", [path]) => sockets::listen(path).map(|_socket| wait()),
+        ("receive", [path]) => sockets::receive(path).map(|_socket| wait()),
+        ("send", [path]) => sockets::send(path),
+        ("connect-to-send", [path]) => sockets::connect_to_send(path),
+        ("send-to-self", []) => sockets::send_to_self(),
         ("wait", []) => {
             wait();
             Ok(())
@@ -188,6 +201,7 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
         ("storm", [path]) => super::preempt::storm(path),
         ("opens", [path]) => super::count::opens(path),
         ("maps", [path]) => super::count::maps(path),
+        ("sends", [_]) => super::count::sends(),
         ("exec", [path, rest @ ..]) => exec(path, rest),
         ("exec-open", []) => exec_open(),
         ("map", []) => raw::map(io::stdin(), true),

@@ -5,10 +5,12 @@ pub mod containers;
 pub mod doctor;
 pub mod events;
 pub mod host_paths;
+pub mod host_sockets;
 pub mod journal;
 pub mod replay;
 pub mod status;
 mod summary;
+mod unit;
 pub mod zones;
 
 use std::path::{Path, PathBuf};

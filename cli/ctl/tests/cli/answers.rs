@@ -2,9 +2,10 @@
 
 use serde_json::json;
 use syva_rpc::v1::{
-    AttachContainerResponse, Claimant, CommPair, ContainerSummary, DenyCommResponse, HookStatus,
-    HostPath, ListCommsResponse, ListContainersResponse, ListHostPathsResponse, ListZonesResponse,
-    RegisterZoneResponse, RemoveHostPathResponse, RemoveZoneResponse, StatusResponse, ZoneSummary,
+    AllowHostSocketResponse, AttachContainerResponse, Claimant, CommPair, ContainerSummary,
+    DenyCommResponse, HookStatus, HostPath, HostSocket, ListCommsResponse, ListContainersResponse,
+    ListHostPathsResponse, ListHostSocketsResponse, ListZonesResponse, RegisterZoneResponse,
+    RemoveHostPathResponse, RemoveZoneResponse, StatusResponse, ZoneSummary,
 };
 
 use crate::requests::policy;
@@ -48,6 +49,17 @@ fn a_write_is_operation_ok_result_and_reason() {
             0,
             json!({"operation": "zones.remove", "ok": true, "reason": null, "result": {
                 "zone": "web", "message": "draining", "notes": none, "not_enforced": none}}),
+        ),
+        (
+            Script::replying(AllowHostSocketResponse {
+                message: "zone web may use /run/s".into(),
+                notes: vec!["zone web is privileged".into()],
+            }),
+            "host-sockets allow web /var/run/s",
+            0,
+            json!({"operation": "host-sockets.allow", "ok": true, "reason": null, "result": {
+                "zone": "web", "path": "/var/run/s", "message": "zone web may use /run/s",
+                "notes": ["zone web is privileged"], "not_enforced": none}}),
         ),
         (
             Script::replying(attached),
@@ -161,6 +173,13 @@ fn a_read_is_operation_ok_and_the_data() {
         claimed_by: None,
         ..HostPath::default()
     };
+    let socket = |by_default| HostSocket {
+        zone: "web".into(),
+        path: "/run/systemd/notify".into(),
+        state: "held".into(),
+        seq: 8,
+        by_default,
+    };
     let pair = CommPair {
         zone_a: "db".into(),
         zone_b: "web".into(),
@@ -169,13 +188,13 @@ fn a_read_is_operation_ok_and_the_data() {
         (
             Script::replying(ListZonesResponse { zones: vec![zone] }),
             "zones list",
-            "web   7   active  2           isolated  host     yes     db, host  /srv/a, rel",
+            "web   7   active  2           isolated  host     yes     db, host  /srv/a, rel  /run/s, @name",
             json!({"operation": "zones.list", "ok": true, "zones": [{
                 "name": "web", "zone_id": 7, "state": "active", "containers_active": 2,
                 "not_enforced": ["network mode"], "policy": {
                     "host_paths": ["/srv/a", "rel"], "allowed_zones": ["db", "host"],
                     "allow_ptrace": true, "type": "isolated", "network": "host",
-                    "allowed_egress_cidrs": []}}]}),
+                    "allowed_egress_cidrs": [], "host_sockets": ["/run/s", "@name"]}}]}),
         ),
         (
             Script::replying(ListContainersResponse {
@@ -205,6 +224,18 @@ fn a_read_is_operation_ok_and_the_data() {
                 "zone": "web", "path": "/srv/old", "recursive": false, "inode": 0, "state": "",
                 "seq": 0, "by_policy": false, "by_command": true, "claimed_by": null,
                 "claimed_at": null, "claimed_at_unix_ns": 0}]}),
+        ),
+        (
+            Script::replying(ListHostSocketsResponse {
+                sockets: vec![socket(true), socket(false)],
+            }),
+            "host-sockets list",
+            "web   /run/systemd/notify  unit      held   8",
+            json!({"operation": "host-sockets.list", "ok": true, "sockets": [
+                {"zone": "web", "path": "/run/systemd/notify", "by_default": true,
+                    "state": "held", "seq": 8},
+                {"zone": "web", "path": "/run/systemd/notify", "by_default": false,
+                    "state": "held", "seq": 8}]}),
         ),
         (
             Script::replying(ListCommsResponse { pairs: vec![pair] }),

@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 
 use syva_model::hook::Hook;
 
-use super::actor::{Background, Outcome, act, act_on, begin, exec_moved, listen, make_cgroup};
+use super::actor::{
+    Background, Outcome, act, act_on, begin, exec_moved, listen, make_cgroup, receive,
+};
 use super::{Checks, Failure};
 use counters::DenyCounters;
 use node::Node;
@@ -83,7 +85,9 @@ pub(super) struct Side {
     pub(super) dir: PathBuf,
     pub(super) secret: PathBuf,
     socket: PathBuf,
+    datagrams: PathBuf,
     _listener: Background,
+    _receiver: Background,
     process: Background,
 }
 
@@ -110,13 +114,17 @@ impl Side {
         // Outside the claim, so that the socket is the zone's by the cgroup that made it.
         let socket = place.dir.join(format!("{zone}.sock"));
         let listener = listen(&cgroup, &socket)?;
+        let datagrams = place.dir.join(format!("{zone}.datagrams"));
+        let receiver = receive(&cgroup, &datagrams)?;
         let process = begin(&cgroup, "wait", &[])?;
         Ok(Side {
             cgroup,
             dir,
             secret,
             socket,
+            datagrams,
             _listener: listener,
+            _receiver: receiver,
             process,
         })
     }
@@ -149,6 +157,7 @@ impl Stage {
             Hook::FileOpen => act(from, "open", &[&to.secret]),
             Hook::TaskKill => act(from, "kill", &[&to.pid(), Path::new(HARMLESS)]),
             Hook::UnixStreamConnect => act(from, "connect", &[&to.socket]),
+            Hook::UnixMaySend => act(from, "send", &[&to.datagrams]),
             // What is executed is opened first, and file_open refuses that. So this one becomes the
             // side's between the two: it is moved into its claim.
             Hook::BprmCheckSecurity => {

@@ -3,6 +3,7 @@
 mod beforehand;
 mod executing;
 mod files;
+mod host_sockets;
 mod labels;
 mod life;
 mod overlays;
@@ -23,6 +24,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     beforehand::run(checks, &mut world)?;
     tasks::run(checks, &mut world)?;
     sockets::run(checks, &mut world)?;
+    host_sockets::run(checks, &mut world)?;
     executing::run(checks, &mut world)?;
     tracing::run(checks, &mut world)?;
     life::run(checks, &mut world)?;
