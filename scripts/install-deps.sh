@@ -12,7 +12,13 @@ packages=(
 	mmdebstrap e2fsprogs fakeroot uidmap
 	# The C style.
 	clang-format
+	# What takes the telemetry in the tests: pip fetches rotel, curl asks beside Prometheus.
+	python3 python3-pip curl
 )
+# rotel is linked to the Python of Debian 12; other releases do not have it.
+if [ "$(. /etc/os-release && echo "${ID:-}${VERSION_ID:-}")" = debian12 ]; then
+	packages+=(libpython3.11)
+fi
 
 say() { echo "install-deps: $*" >&2; }
 

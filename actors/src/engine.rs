@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::address::{Gone, answer};
 use crate::cgroups::CgroupTree;
+use crate::drift::Drift;
 use crate::fanout::{Delivery, FanoutMsg};
 use crate::health::{Health, HealthMsg};
 use crate::ledger::{Facts, LedgerError};
@@ -158,6 +159,19 @@ impl Engine {
         self.plant.rig.set(role, how);
     }
 
+    /// Ends the supervisor as a fault in it would.
+    #[cfg(feature = "testing")]
+    pub fn kill_supervisor(&self) {
+        self.supervisor.kill();
+    }
+
+    /// Ends when the supervisor has: nothing starts failed actors again then, and every call is
+    /// refused. What is left to do is to end the process and start anew.
+    pub async fn ended(&self) {
+        // Without a time limit it cannot time out.
+        let _ = self.supervisor.wait(None).await;
+    }
+
     /// Looks up what a request names, and has it journaled and enforced.
     ///
     /// # Errors
@@ -178,7 +192,7 @@ impl Engine {
         let prober = self.plant.loader.call(LoaderMsg::Prober).await?;
         let prober = prober.map_err(CommandError::Lookup)?;
         let (tree, vantage) = (self.plant.tree.clone(), self.plant.vantage.clone());
-        let span = tracing::info_span!("resolve");
+        let span = tracing::debug_span!("resolve");
         let resolve = move || span.in_scope(|| request.resolve(&*prober, &tree, &vantage));
         let resolved = tokio::task::spawn_blocking(resolve).await;
         let command = Box::new(resolved.map_err(|_| Gone("look-up"))??);
@@ -220,6 +234,14 @@ impl Engine {
             .fanout
             .call(|reply| FanoutMsg::Subscribe(follow, reply))
             .await
+    }
+
+    /// Drift that comparisons find from now on.
+    ///
+    /// # Errors
+    /// [`Gone`] while the fan-out is being restarted.
+    pub async fn subscribe_drift(&self) -> Result<mpsc::Receiver<Drift>, Gone> {
+        self.plant.fanout.call(FanoutMsg::SubscribeDrift).await
     }
 
     /// The journal, to read.

@@ -16,6 +16,7 @@ pub mod address;
 pub mod atlas;
 pub mod cgroups;
 pub mod control;
+pub mod drift;
 pub mod engine;
 pub mod fanout;
 pub mod health;

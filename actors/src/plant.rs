@@ -197,6 +197,7 @@ impl Plant {
             },
             health: self.health.clone(),
             writer: self.writer.clone(),
+            fanout: self.fanout.clone(),
             interval: self.interval,
             drift: Arc::clone(&self.drift),
             standing: Arc::clone(&self.standing),

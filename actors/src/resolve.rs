@@ -1,11 +1,14 @@
 //! Resolution: looks up the facts a command needs before it is admitted — what a path is, where a
 //! cgroup lies. It blocks, and nothing of it is in the fold.
 
+pub mod sockets;
+
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use syva_model::admit::{Refusal, RefusalKind};
 use syva_model::command::{ClaimFacts, Reresolved};
+use syva_model::file_system;
 use syva_model::image::{CgroupId, Scope};
 use syva_model::kernel::{ObjectFacts, Prober};
 use syva_model::state::State;
@@ -13,28 +16,6 @@ use syva_model::state::State;
 use crate::cgroups::CgroupTree;
 use crate::outcome::CommandError;
 use crate::vantage::Vantage;
-
-/// File systems whose inode numbers identify an object as long as it exists, by the magic number that
-/// statfs(2) reports. Others are refused until they have been tried (I10).
-const KNOWN_FILE_SYSTEMS: &[(u64, &str)] = &[
-    (0xef53, "ext4"),
-    (0x5846_5342, "xfs"),
-    (0x0102_1994, "tmpfs"),
-    (0x8584_58f6, "ramfs"),
-    (0xf2f5_2010, "f2fs"),
-];
-
-/// Names of those that people try, for the refusal.
-const OTHER_FILE_SYSTEMS: &[(u64, &str)] = &[
-    (0x9123_683e, "btrfs"),
-    (0x794c_7630, "overlayfs"),
-    (0x6969, "nfs"),
-    (0x6573_5546, "fuse"),
-    (0x9fa0, "proc"),
-    (0x6265_6572, "sysfs"),
-    (0x6367_7270, "cgroup2"),
-    (0x4d44, "vfat"),
-];
 
 fn invalid(message: String) -> CommandError {
     Refusal::new(RefusalKind::Invalid, message).into()
@@ -52,15 +33,12 @@ pub fn claim(
 ) -> Result<ClaimFacts, CommandError> {
     let path = canonical(vantage, asked)?;
     let facts = identify(prober, vantage, &path, asked)?;
-    if let Err(name) = known(facts.fs_magic) {
+    if !file_system::is_claimable(facts.fs_magic) {
         return Err(invalid(format!(
-            "{asked} cannot be claimed: it lies on {name}, whose objects the engine cannot identify \
+            "{asked} cannot be claimed: it lies on {}, whose objects the engine cannot identify \
              yet; it can on {}",
-            KNOWN_FILE_SYSTEMS
-                .iter()
-                .map(|(_, name)| *name)
-                .collect::<Vec<_>>()
-                .join(", ")
+            file_system::name(facts.fs_magic),
+            file_system::claimable()
         )));
     }
     let path = path.into_os_string().into_string().map_err(|path| {
@@ -77,6 +55,16 @@ pub fn claim(
         generation,
         scope,
     })
+}
+
+/// A claim's path as claims are spelled, without looking at what is there: the path may be gone, and a
+/// symbolic link in it may lead elsewhere by now.
+pub fn spelled(asked: &str) -> String {
+    let parts: Vec<&str> = asked.split('/').filter(|part| !part.is_empty()).collect();
+    match asked.starts_with('/') {
+        true => format!("/{}", parts.join("/")),
+        false => asked.to_owned(),
+    }
 }
 
 fn canonical(vantage: &Vantage, asked: &str) -> Result<PathBuf, CommandError> {
@@ -105,19 +93,6 @@ fn identify(
     prober.probe(fd.as_fd()).map_err(CommandError::Lookup)
 }
 
-fn known(magic: u64) -> Result<(), String> {
-    let named = |list: &[(u64, &str)]| {
-        list.iter()
-            .find(|(number, _)| *number == magic)
-            .map(|(_, name)| (*name).to_owned())
-    };
-    if named(KNOWN_FILE_SYSTEMS).is_some() {
-        return Ok(());
-    }
-    let other = named(OTHER_FILE_SYSTEMS);
-    Err(other.unwrap_or_else(|| format!("a file system with magic {magic:#x}")))
-}
-
 /// Looks up every claimed path again, as after a reboot. A path that is gone, has become a symbolic
 /// link or lies on another kind of file system is not found.
 pub fn again(prober: &dyn Prober, vantage: &Vantage, state: &State) -> Vec<Reresolved> {
@@ -128,7 +103,7 @@ pub fn again(prober: &dyn Prober, vantage: &Vantage, state: &State) -> Vec<Reres
         .into_iter()
         .map(|path| {
             let found = identify(prober, vantage, Path::new(path), path).ok();
-            let found = found.filter(|facts| known(facts.fs_magic).is_ok());
+            let found = found.filter(|facts| file_system::is_claimable(facts.fs_magic));
             let found = found.map(|facts| (facts.key, facts.generation));
             Reresolved {
                 path: path.to_owned(),

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{
-    Host, allow, attach, claim, detach, done, event, eventually, fold, insist, last_command,
-    reasons_are, register, submit,
+    Host, allow, allow_socket, attach, claim, detach, done, event, eventually, fold, insist,
+    last_command, reasons_are, register, submit,
 };
 use syva_actors::engine::Silent;
 use syva_actors::memory::Fault;
@@ -37,6 +37,7 @@ async fn flow(host: &Host, engine: &Arc<Engine>) -> usize {
                 insist(&engine, claim(&name, &file)).await;
                 insist(&engine, attach(&name, &name, cgroup)).await;
                 insist(&engine, allow(&name, "base")).await;
+                insist(&engine, allow_socket(&name, "@name")).await;
             }
         }
     };
@@ -118,6 +119,10 @@ async fn a_map_that_panics_inside_a_write_and_a_ring_that_cannot_be_read_are_sur
         (Role::Map(Table::Members), Fault::PanicOnce(Table::Members)),
         (Role::Map(Table::Claims), Fault::PanicOnce(Table::Claims)),
         (Role::Map(Table::Pairs), Fault::PanicOnce(Table::Pairs)),
+        (
+            Role::Map(Table::HostSockets),
+            Fault::PanicOnce(Table::HostSockets),
+        ),
         (Role::Control, Fault::PanicOnce(Table::Control)),
         (Role::Ring, Fault::FailPollOnce),
         (Role::Ring, Fault::PanicPollOnce),
@@ -245,4 +250,17 @@ async fn an_actor_that_hangs_is_noticed_and_one_that_is_degraded_is_alive() {
         engine.fail(role, Failure::Hang);
         assert_eq!(engine.alive(PATIENCE).await, Err(Silent(name, PATIENCE)));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_that_fails_is_told_to_whoever_waits() {
+    let host = Host::new();
+    let engine = host.start_in_memory().await;
+    let mut ended = Box::pin(engine.ended());
+    // Its twin: while it runs nobody is told.
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut ended).await;
+    assert!(early.is_err(), "told before it failed");
+    engine.kill_supervisor();
+    let told = tokio::time::timeout(Duration::from_secs(10), ended).await;
+    assert!(told.is_ok(), "never told");
 }

@@ -8,9 +8,6 @@ use std::path::{Path, PathBuf};
 /// The host's root directory, in the host's mount namespace.
 pub const ROOT: &str = "/proc/1/root";
 
-/// The host's mounts.
-pub(crate) const MOUNTS: &str = "proc/1/mountinfo";
-
 /// Where this process finds what the host calls `path`.
 pub(crate) fn place(path: &Path) -> PathBuf {
     let below = path.strip_prefix("/").unwrap_or(path);

@@ -25,6 +25,8 @@ pub(crate) trait Medium: Send {
     fn open_store(&mut self) -> Result<Box<dyn Store>, JournalError>;
     /// Makes the next [`Medium::open_store`] read the disk and not the page cache.
     fn forget_cached(&mut self) -> Result<(), JournalError>;
+    /// How many bytes may still be written, as far as that can be known.
+    fn available(&self) -> Option<u64>;
     /// Moves the store out of the way and says where to; the anchor stays.
     fn set_aside(&mut self) -> Result<PathBuf, JournalError>;
 }
@@ -110,6 +112,16 @@ impl Medium for Directory {
 
     fn forget_cached(&mut self) -> Result<(), JournalError> {
         SledStore::forget_cached(&self.dir).map_err(|source| self.unreadable(source))
+    }
+
+    fn available(&self) -> Option<u64> {
+        let system = rustix::fs::statvfs(&self.dir).ok()?;
+        // What is kept for root is the daemon's to use if it is root.
+        let blocks = match rustix::process::geteuid().is_root() {
+            true => system.f_bfree,
+            false => system.f_bavail,
+        };
+        Some(blocks.saturating_mul(system.f_frsize))
     }
 
     fn set_aside(&mut self) -> Result<PathBuf, JournalError> {

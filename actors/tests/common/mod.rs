@@ -169,6 +169,11 @@ pub fn register(zone: &str) -> Request {
     register_with(zone, &[], &[])
 }
 
+pub fn allow_socket(zone: &str, path: &str) -> Request {
+    let (zone, path) = (zone.into(), path.into());
+    Request::AllowHostSocket { zone, path }
+}
+
 pub fn register_with(zone: &str, host_paths: &[&str], allowed: &[&str]) -> Request {
     let party = |name: &&str| Party::new(name).expect("a party");
     let policy = Policy {
@@ -178,7 +183,11 @@ pub fn register_with(zone: &str, host_paths: &[&str], allowed: &[&str]) -> Reque
     let host_paths = host_paths.iter().map(ToString::to_string).collect();
     Request::RegisterZone {
         zone: zone.into(),
-        policy: Some(PolicyRequest { policy, host_paths }),
+        policy: Some(PolicyRequest {
+            policy,
+            host_paths,
+            host_sockets: Vec::new(),
+        }),
     }
 }
 
@@ -187,6 +196,13 @@ pub fn claim(zone: &str, path: &str) -> Request {
         zone: zone.into(),
         path: path.into(),
         recursive: true,
+    }
+}
+
+pub fn unclaim(zone: &str, path: &str) -> Request {
+    Request::RemoveHostPath {
+        zone: zone.into(),
+        path: path.into(),
     }
 }
 

@@ -63,6 +63,9 @@ pub fn run(suite: &Suite, kernel: &Kernel, place: &Workplace) -> Result<Outcome,
         "── {} on {} ({}): {}",
         suite.name, kernel.name, kernel.version, suite.claims
     );
+    for line in (suite.contract)() {
+        println!("   contract: {line}");
+    }
     let outcome = attempt(suite, kernel, place)?;
     report(suite, kernel, &outcome);
     record(suite, kernel, &outcome, &place.summary())?;
@@ -110,6 +113,7 @@ pub fn attempt(suite: &Suite, kernel: &Kernel, place: &Workplace) -> Result<Outc
     let results = serial::parse(&ended.results);
     let timed_out = ended.timed_out.then_some(suite.limit);
     let verdict = serial::judge(&results, &ended.console, timed_out);
+    let verdict = serial::judge_contract(verdict, &results, &(suite.contract)());
     Ok(Outcome {
         verdict,
         results,
@@ -137,8 +141,15 @@ fn report(suite: &Suite, kernel: &Kernel, outcome: &Outcome) {
         ended,
         log,
     } = outcome;
+    // A line of a contract says itself whether it is one that passes.
+    let contract = (suite.contract)();
     for claim in &results.passed {
-        println!("   PASS {claim}");
+        let word = if contract.contains(claim) {
+            "ok  "
+        } else {
+            "PASS"
+        };
+        println!("   {word} {claim}");
     }
     for note in &results.notes {
         println!("   NOTE {note}");

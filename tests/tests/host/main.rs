@@ -7,6 +7,7 @@ mod capacity;
 mod crash;
 mod happy;
 mod home;
+mod host_sockets;
 mod load;
 mod logs;
 mod notify;
