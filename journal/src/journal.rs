@@ -221,7 +221,7 @@ impl Journal {
         let store = self.medium.open_store()?;
         let dir = self.medium.dir();
         let unreadable = |source| self.shared.unreadable(source);
-        let walk = recovery::walk(store.as_ref(), reading.head).map_err(unreadable)?;
+        let walk = recovery::walk(store.as_ref(), reading.head, &mut |_| ()).map_err(unreadable)?;
         let verdict = judge(dir, walk, reading)?;
         let cut = recovery::cut(store.as_ref(), &verdict).map_err(unreadable)?;
         let anchored = reading.head.unwrap_or_default();
@@ -247,7 +247,7 @@ impl Journal {
         let anchor = self.medium.open_anchor()?;
         let store = self.medium.open_store()?;
         let unreadable = |source| self.shared.unreadable(source);
-        let walk = recovery::walk(store.as_ref(), None).map_err(unreadable)?;
+        let walk = recovery::walk(store.as_ref(), None, &mut |_| ()).map_err(unreadable)?;
         let verdict = recovery::judge_leniently(self.medium.dir(), walk, anchor.is_some())?;
         let cut: Option<Cut> = recovery::cut(store.as_ref(), &verdict).map_err(unreadable)?;
         store.make_durable().map_err(unreadable)?;
