@@ -7,6 +7,7 @@ mod capacity;
 mod crash;
 mod happy;
 mod home;
+mod journal;
 mod load;
 mod refusals;
 mod restart;

@@ -5,7 +5,6 @@ pub mod containers;
 pub mod events;
 pub mod host_paths;
 pub mod journal;
-pub mod replay;
 pub mod status;
 mod summary;
 pub mod zones;
