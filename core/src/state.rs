@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::command::{BootId, Pod, Policy};
 use crate::entry::Hash;
@@ -13,7 +13,7 @@ use crate::image::{CgroupId, Mode, ObjectKey, Pair, Scope, ZoneId};
 use crate::name::{Party, ZoneName, placeholder};
 
 /// A registered zone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Zone {
     /// Its number.
     pub id: ZoneId,
@@ -26,7 +26,7 @@ pub struct Zone {
 }
 
 /// An attached container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// The zone it is in.
     pub zone: ZoneId,
@@ -45,7 +45,7 @@ pub struct Member {
 }
 
 /// A claim. It stands as long as its zone's policy or a RegisterHostPath asks for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// The zone the object belongs to.
     pub zone: ZoneId,
@@ -69,7 +69,7 @@ impl Claim {
 }
 
 /// What was said of a pair, beyond what the two policies say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Comm {
     /// AllowComm opened it.
@@ -79,7 +79,7 @@ pub enum Comm {
 }
 
 /// The state after some entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The last entry folded; 0 before the first.
     pub seq: u64,
@@ -136,6 +136,34 @@ impl Default for State {
 }
 
 impl State {
+    /// A state that was read from a snapshot, with what is derived from its fields worked out again.
+    pub fn restored(mut self) -> State {
+        let mut index = Index::default();
+        for (name, zone) in &self.zones {
+            index.names.insert(zone.id, name.clone());
+        }
+        for (container, member) in &self.members {
+            index.by_cgroup.insert(member.cgroup, container.clone());
+            let of = index.members_of.entry(member.zone).or_default();
+            of.insert(container.clone());
+        }
+        for (key, claim) in &self.claims {
+            index.by_path.insert(claim.path.clone(), *key);
+            index.claims_of.entry(claim.zone).or_default().insert(*key);
+        }
+        // Whether a pair is open is asked of the names.
+        self.index = index;
+        let listed = self.zones.values().flat_map(|zone| {
+            let others = zone.policy.allowed_zones.iter();
+            others.filter_map(|party| Some((zone.id, self.party_id(party)?)))
+        });
+        let pairs = listed.filter(|(one, other)| one != other);
+        let pairs = pairs.map(|(one, other)| Pair::new(one, other));
+        let open = pairs.chain(self.comms.keys().copied());
+        self.index.open = open.filter(|pair| self.pair_is_open(*pair)).collect();
+        self
+    }
+
     /// The last entry folded.
     pub fn seq(&self) -> u64 {
         self.seq

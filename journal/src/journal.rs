@@ -23,6 +23,7 @@ use crate::medium::{Directory, Medium};
 use crate::reader::{JournalReader, Shared};
 use crate::record::{Head, RawRecord, inspect};
 use crate::recovery::{self, Cut, Loss, Recovery, Tail, Verdict};
+use crate::snapshot::Snapshots;
 use crate::store::{Store, StoreError};
 
 /// The journal, open for writing: one a directory, kept by the lock until it is dropped.
@@ -99,6 +100,11 @@ impl Journal {
     /// A reader. It outlives the journal's reopening, and reads nothing once the journal is dropped.
     pub fn reader(&self) -> JournalReader {
         JournalReader::new(Arc::clone(&self.shared))
+    }
+
+    /// Where snapshots of the state are kept.
+    pub fn snapshots(&self) -> Snapshots {
+        self.medium.snapshots()
     }
 
     /// Appends entries by their payloads ([`syva_model::entry::Entry::encode`]), the first of which

@@ -34,6 +34,7 @@ mod quiet;
 pub mod reader;
 pub mod record;
 pub mod recovery;
+pub mod snapshot;
 pub mod store;
 
 pub use error::JournalError;

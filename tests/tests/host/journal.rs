@@ -109,3 +109,35 @@ fn two_points_and_the_running_daemon_are_compared() {
     );
     assert_eq!(changes(&["journal", "replay", "--diff", "live"]), []);
 }
+
+#[test]
+fn a_start_goes_on_from_the_snapshot_of_the_stop_before_and_ignores_a_damaged_one() {
+    let home = Home::new();
+    let daemon = home.start();
+    for zone in ["web", "db"] {
+        daemon.done(&["zones", "register", zone]).expect("done");
+    }
+    let (_, digest) = daemon.digest().expect("replayed");
+    daemon.terminate().expect("ended");
+    let snapshot = home.setup().state().join("snapshot");
+    let whole = std::fs::read(&snapshot).expect("a stop writes one");
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    for (bytes, used, said) in [
+        (Some(&whole), true, "folding on from a snapshot"),
+        (Some(&damaged), false, "the snapshot is ignored"),
+        (None, false, ""),
+    ] {
+        match bytes {
+            Some(bytes) => std::fs::write(&snapshot, bytes).expect("written"),
+            None => std::fs::remove_file(&snapshot).expect("removed"),
+        }
+        let daemon = home.start();
+        let log = daemon.log();
+        assert!(log.contains(said), "{log}");
+        assert_eq!(log.contains("folding on from a snapshot"), used, "{log}");
+        assert_eq!(daemon.digest().expect("replayed").1, digest);
+        daemon.terminate().expect("ended");
+        assert!(std::fs::read(&snapshot).expect("is there again") == whole);
+    }
+}
