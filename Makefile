@@ -1,4 +1,4 @@
-# Every word the README uses: setup, build, release, fmt, lint, unit, vm-test, demo, test, clean.
+# Every word the README uses: setup, build, release, fmt, lint, unit, vm-test, verify-…, demo, test, clean.
 
 # A kernel of the virtual-machine tests: 5.10, 6.1, 6.12, latest or all.
 KERNEL ?= 6.1
@@ -12,7 +12,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/debug
 C_FILES = $(shell find . -path ./target -prune -o -name '*.[ch]' -print)
 
-.PHONY: help setup build release fmt fmt-check lint unit failpoints verify-otlp verify-prometheus vm-build vm-test gate demo test clean
+.PHONY: help setup build release fmt fmt-check lint unit failpoints verify-otlp verify-prometheus vm-build vm-test gate demo test \
+	install uninstall clean
 .NOTPARALLEL:
 
 help:
@@ -25,9 +26,14 @@ help:
 	@echo 'make verify-otlp        export to a real OpenTelemetry collector, fetched into the cache'
 	@echo 'make verify-prometheus  a real Prometheus scrapes the daemon; rules and metrics checked with promtool'
 	@echo 'make vm-test     suites in virtual machines: KERNEL=5.10|6.1|6.12|latest|all SUITE=name|all'
+	@echo 'make verify-runtime      object, hooks and self-tests; prints what must pass and be blocked, then does it'
+	@echo 'make verify-integration  the same with two zones of plain processes; both take KERNEL= or HOST=1'
+	@echo 'make verify-container-integration  the same with containers of podman, and fifty that come and go; takes KERNEL='
 	@echo 'make demo        the demonstration, in a virtual machine; HOST=1: on this kernel'
 	@echo 'make test        all of the above that a change must pass'
-	@echo 'make clean       remove what was built (fetched kernels stay in the cache)'
+	@echo 'make install     the programs (of make release) and the systemd unit: PREFIX=/usr/local DESTDIR='
+	@echo 'make uninstall   removes them and ends enforcement; PURGE=1: the journal too'
+	@echo 'make clean       remove what was built (fetched kernels and the Debian of guests stay in the cache)'
 
 # Quick when nothing is missing, so every target that needs tools begins with it.
 setup:
@@ -38,6 +44,7 @@ build: setup
 
 release: setup
 	$(CARGO) build --workspace --bins --release $(CARGO_FLAGS)
+	ln -sf syva-cli $(TARGET)/release/syvactl
 
 fmt: setup
 	$(CARGO) fmt --all
@@ -88,6 +95,21 @@ gate: vm-build
 	$(BIN)/vmtest self-test --kernel 6.1
 	$(BIN)/vmtest gate
 
+# Each prints what must pass and what must be blocked, and then does it: for the loaded object, for
+# plain processes, for podman's containers (in a Debian guest only).
+VERIFY = runtime integration
+.PHONY: $(VERIFY:%=verify-%)
+$(VERIFY:%=verify-%): verify-%: vm-build
+ifdef HOST
+	$(BIN)/syva-guest verify $*
+else
+	$(BIN)/vmtest run $(KERNEL:%=--kernel %) --suite $*
+endif
+
+.PHONY: verify-container-integration
+verify-container-integration: vm-build
+	$(BIN)/vmtest run $(KERNEL:%=--kernel %) --suite podman --suite podman-crowd
+
 demo: vm-build
 ifdef HOST
 	$(BIN)/syva-guest demo
@@ -96,7 +118,14 @@ else
 endif
 
 test:
-	@MAKE='$(MAKE)' scripts/phases.sh $(TARGET)/vm setup fmt-check lint unit gate demo
+	@MAKE='$(MAKE)' scripts/phases.sh $(TARGET)/vm setup fmt-check lint unit verify-otlp verify-prometheus gate demo
+
+# Neither builds: root, who installs, need not have a toolchain.
+install:
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install.sh $(TARGET)/release
+
+uninstall:
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' PURGE='$(PURGE)' scripts/uninstall.sh
 
 clean:
 	$(CARGO) clean

@@ -8,9 +8,17 @@ packages=(
 	clang llvm libelf-dev zlib1g-dev make gcc pkgconf
 	# The virtual machines: the emulator, the guest's userland, the kernel's modules.
 	qemu-system-x86 busybox-static kmod xz-utils binutils
+	# The Debian that some guests run: built without privileges to mount, or as another user than root.
+	mmdebstrap e2fsprogs fakeroot uidmap
 	# The C style.
 	clang-format
+	# What takes the telemetry in the tests: pip fetches rotel, curl asks beside Prometheus.
+	python3 python3-pip curl
 )
+# rotel is linked to the Python of Debian 12; other releases do not have it.
+if [ "$(. /etc/os-release && echo "${ID:-}${VERSION_ID:-}")" = debian12 ]; then
+	packages+=(libpython3.11)
+fi
 
 say() { echo "install-deps: $*" >&2; }
 

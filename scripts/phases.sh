@@ -20,7 +20,7 @@ for phase in "$@"; do
 		verdict=FAILED
 		failed+=("$phase")
 	fi
-	report+=("$(printf '%-10s %s in %d s' "$phase" "$verdict" $((SECONDS - start)))")
+	report+=("$(printf '%-17s %s in %d s' "$phase" "$verdict" $((SECONDS - start)))")
 done
 
 for phase in "${failed[@]}"; do

@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 
 use syva_model::image::CgroupId;
 
+use crate::vantage::Vantage;
+
 /// A mounted cgroup-v2 hierarchy (or, for the in-memory backend, any directory tree).
 #[derive(Clone, Debug)]
 pub struct CgroupTree {
     root: PathBuf,
+    /// Where this process finds it.
+    place: PathBuf,
 }
 
 /// A cgroup and its path below the root (`/` for the root itself).
@@ -20,7 +24,14 @@ pub type Found = (CgroupId, String);
 impl CgroupTree {
     /// The tree mounted at `root`.
     pub fn at(root: impl Into<PathBuf>) -> CgroupTree {
-        CgroupTree { root: root.into() }
+        CgroupTree::seen_from(&Vantage::own(), root)
+    }
+
+    /// The tree mounted at `root`, seen from there.
+    pub fn seen_from(vantage: &Vantage, root: impl Into<PathBuf>) -> CgroupTree {
+        let root = root.into();
+        let place = vantage.place(&root);
+        CgroupTree { root, place }
     }
 
     /// Where it is mounted.
@@ -33,7 +44,7 @@ impl CgroupTree {
     /// # Errors
     /// The system's, if the root is not there.
     pub fn root_id(&self) -> io::Result<CgroupId> {
-        fs::metadata(&self.root).map(|meta| CgroupId(meta.ino()))
+        fs::metadata(&self.place).map(|meta| CgroupId(meta.ino()))
     }
 
     /// The path of the cgroup with that id, or nothing if there is none (any more).
@@ -62,7 +73,7 @@ impl CgroupTree {
 
     /// The cgroup at that path, if it is there.
     pub fn id_at(&self, path: &str) -> Option<CgroupId> {
-        let meta = fs::metadata(self.root.join(path.trim_start_matches('/'))).ok()?;
+        let meta = fs::metadata(self.place.join(path.trim_start_matches('/'))).ok()?;
         Some(CgroupId(meta.ino()))
     }
 
@@ -71,7 +82,7 @@ impl CgroupTree {
     /// # Errors
     /// The system's; a cgroup that is gone has no children.
     pub fn children(&self, path: &str) -> io::Result<Vec<Found>> {
-        let entries = match fs::read_dir(self.root.join(path.trim_start_matches('/'))) {
+        let entries = match fs::read_dir(self.place.join(path.trim_start_matches('/'))) {
             Ok(entries) => entries,
             Err(error) if path != "/" && is_gone(&error) => return Ok(Vec::new()),
             Err(error) => return Err(error),

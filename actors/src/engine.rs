@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ractor::rpc::CallResult;
 use ractor::{Actor, ActorRef, SpawnErr};
 use syva_journal::{Journal, JournalError, JournalReader, Recovery};
 use syva_model::entry::Peer;
@@ -13,9 +14,11 @@ use syva_model::kernel::{Capacity, Counters, KernelError};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::address::{Gone, answer};
 use crate::cgroups::CgroupTree;
+use crate::drift::Drift;
 use crate::fanout::{Delivery, FanoutMsg};
 use crate::health::{Health, HealthMsg};
 use crate::ledger::{Facts, LedgerError};
@@ -27,6 +30,7 @@ use crate::reconciler::{ReconcilerMsg, Report};
 use crate::request::Request;
 use crate::supervisor::{Supervisor, SupervisorMsg};
 use crate::tally::{Counts, Tally};
+use crate::vantage::Vantage;
 use crate::writer::{Glance, WriterMsg};
 
 /// How many commands may be in hand; more are refused with a word to try again.
@@ -37,8 +41,10 @@ pub const IN_HAND: usize = 1024;
 pub struct Config {
     /// Where the journal lies.
     pub journal_dir: PathBuf,
-    /// Where cgroup v2 is mounted.
+    /// Where the host has cgroup v2 mounted.
     pub cgroup_root: PathBuf,
+    /// From where the host's paths are looked up.
+    pub vantage: Vantage,
     /// The mode asked for, if any; it becomes an entry if it is not the journal's already.
     pub mode: Option<Mode>,
     /// What admission and entries need to know of the node.
@@ -69,6 +75,11 @@ pub enum StartError {
     #[error("an actor did not start: {0}")]
     Actor(String),
 }
+
+/// Somebody the engine needs does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the {0} does not answer within {1:?}")]
+pub struct Silent(pub &'static str, pub Duration);
 
 /// A running engine.
 pub struct Engine {
@@ -125,7 +136,8 @@ impl Engine {
             capacity: config.capacity(),
             facts: config.facts,
             mode: config.mode,
-            tree: CgroupTree::at(config.cgroup_root),
+            tree: CgroupTree::seen_from(&config.vantage, config.cgroup_root),
+            vantage: config.vantage,
             interval: config.reconcile_every,
         });
         let started = Actor::spawn(None, Supervisor, plant.clone()).await;
@@ -147,6 +159,19 @@ impl Engine {
         self.plant.rig.set(role, how);
     }
 
+    /// Ends the supervisor as a fault in it would.
+    #[cfg(feature = "testing")]
+    pub fn kill_supervisor(&self) {
+        self.supervisor.kill();
+    }
+
+    /// Ends when the supervisor has: nothing starts failed actors again then, and every call is
+    /// refused. What is left to do is to end the process and start anew.
+    pub async fn ended(&self) {
+        // Without a time limit it cannot time out.
+        let _ = self.supervisor.wait(None).await;
+    }
+
     /// Looks up what a request names, and has it journaled and enforced.
     ///
     /// # Errors
@@ -166,9 +191,9 @@ impl Engine {
             .map_err(|_| CommandError::Busy(IN_HAND))?;
         let prober = self.plant.loader.call(LoaderMsg::Prober).await?;
         let prober = prober.map_err(CommandError::Lookup)?;
-        let tree = self.plant.tree.clone();
-        let span = tracing::info_span!("resolve");
-        let resolve = move || span.in_scope(|| request.resolve(&*prober, &tree));
+        let (tree, vantage) = (self.plant.tree.clone(), self.plant.vantage.clone());
+        let span = tracing::debug_span!("resolve");
+        let resolve = move || span.in_scope(|| request.resolve(&*prober, &tree, &vantage));
         let resolved = tokio::task::spawn_blocking(resolve).await;
         let command = Box::new(resolved.map_err(|_| Gone("look-up"))??);
         let span = tracing::Span::current();
@@ -211,6 +236,14 @@ impl Engine {
             .await
     }
 
+    /// Drift that comparisons find from now on.
+    ///
+    /// # Errors
+    /// [`Gone`] while the fan-out is being restarted.
+    pub async fn subscribe_drift(&self) -> Result<mpsc::Receiver<Drift>, Gone> {
+        self.plant.fanout.call(FanoutMsg::SubscribeDrift).await
+    }
+
     /// The journal, to read.
     pub fn journal(&self) -> JournalReader {
         self.reader.clone()
@@ -238,6 +271,30 @@ impl Engine {
     /// The kernel side's; the reconciler keeps trying.
     pub async fn reconcile(&self) -> Result<Report, KernelError> {
         self.plant.reconciler.call(ReconcilerMsg::Compare).await?
+    }
+
+    /// Asks those without whom nothing gets done, and waits that long for each. Whether what they do
+    /// succeeds is for [`Engine::health`] to say.
+    ///
+    /// # Errors
+    /// The first that did not answer.
+    pub async fn alive(&self, patience: Duration) -> Result<(), Silent> {
+        let call = self.supervisor.call(SupervisorMsg::Alive, Some(patience));
+        match call.await {
+            Ok(CallResult::Success(())) => {}
+            Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => {
+                return Err(Silent("supervisor", patience));
+            }
+        }
+        let reconciler = self.plant.reconciler.call(ReconcilerMsg::Alive);
+        match timeout(patience, reconciler).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) | Err(_) => return Err(Silent("reconciler", patience)),
+        }
+        match timeout(patience, self.ask(|_| ())).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Silent("writer", patience)),
+        }
     }
 
     /// What is counted in user space.

@@ -1,5 +1,5 @@
 //! The fan-out: gives every denial to every subscriber, under a bound a subscriber. One that lags
-//! loses events, is told how many, and slows nobody.
+//! loses events, is told how many, and slows nobody. Drift goes to those who ask for it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::address::answer;
 use crate::atlas::Atlas;
+use crate::drift::{Drift, TOLD};
 use crate::park::{Lent, Park};
 
 /// How many past events a new subscriber can have.
@@ -21,6 +22,9 @@ const RECENT: usize = 1024;
 /// How many events one subscriber may be behind: whatever may be under way from the ring at once, so
 /// that a burst alone loses nothing to one that keeps up.
 const BEHIND: usize = crate::ring::IN_FLIGHT;
+
+/// How many comparisons full of drift a subscriber may be behind.
+const COMPARISONS: usize = 16;
 
 /// A kernel event, with what its ids are called.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +125,10 @@ pub enum FanoutMsg {
     Events(Batch),
     /// Recent events, and with `true` those to come.
     Subscribe(bool, RpcReplyPort<mpsc::Receiver<Delivery>>),
+    /// A comparison found these rows.
+    Drift(Vec<Drift>),
+    /// Drift to come.
+    SubscribeDrift(RpcReplyPort<mpsc::Receiver<Drift>>),
 }
 
 struct Subscriber {
@@ -134,6 +142,7 @@ pub struct Hub {
     losses: Losses,
     recent: VecDeque<Arc<Denial>>,
     subscribers: Vec<Subscriber>,
+    drift: Vec<mpsc::Sender<Drift>>,
 }
 
 impl Hub {
@@ -144,6 +153,7 @@ impl Hub {
             losses,
             recent: VecDeque::new(),
             subscribers: Vec::new(),
+            drift: Vec::new(),
         }
     }
 
@@ -202,6 +212,32 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// Gives rows that drifted to everyone who asked for them; what one has no room for is lost and
+    /// counted.
+    pub fn publish_drift(&mut self, rows: &[Drift]) {
+        let losses = &self.losses;
+        self.drift.retain(|sender| {
+            for row in rows {
+                match sender.try_send(row.clone()) {
+                    Ok(()) => {}
+                    Err(TrySendError::Full(_)) => losses.count(1),
+                    Err(TrySendError::Closed(_)) => return false,
+                }
+            }
+            true
+        });
+    }
+
+    /// A stream of drift.
+    pub fn subscribe_drift(&mut self) -> mpsc::Receiver<Drift> {
+        let (sender, receiver) = mpsc::channel(COMPARISONS * TOLD);
+        self.drift.retain(|sender| !sender.is_closed());
+        self.drift.push(sender);
+        receiver
+    }
+}
+
 fn describe(kernel: KernelEvent, atlas: &Atlas) -> Denial {
     let claimed = kernel.claim.and_then(|key| atlas.claim(&key));
     let path = match claimed {
@@ -247,6 +283,8 @@ impl Actor for Fanout {
         match message {
             FanoutMsg::Events(batch) => hub.publish_all(batch),
             FanoutMsg::Subscribe(follow, reply) => answer(reply, hub.subscribe(follow)),
+            FanoutMsg::Drift(rows) => hub.publish_drift(&rows),
+            FanoutMsg::SubscribeDrift(reply) => answer(reply, hub.subscribe_drift()),
         }
         Ok(())
     }

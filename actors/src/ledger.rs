@@ -4,6 +4,7 @@
 //! | what happens | journal | state | the batch's callers are told |
 //! |---|---|---|---|
 //! | a command is refused | as before | as before | the refusal, at once |
+//! | the journal's file system is nearly full | as before | as before | that, at once |
 //! | a command asks for what is so | as before | as before | done, once what it rests on is durable |
 //! | the flush succeeds | the batch is durable | as folded | done, once the kernel holds it |
 //! | the flush fails | unknown | folded ahead of it: dropped | what the store turns out to hold |
@@ -156,6 +157,15 @@ impl<T> Ledger<T> {
                 capacity.claims,
             ),
             ("pairs", state.open_pairs().len(), capacity.pairs),
+            (
+                "host-sockets",
+                // Those of service units go with the last boot's memberships.
+                match same_boot {
+                    true => state.host_socket_rows(),
+                    false => state.host_sockets.len() + state.lost_sockets.len(),
+                },
+                capacity.host_sockets,
+            ),
         ] {
             if held > max as usize {
                 return Err(LedgerError::TooSmall { what, held, max });
@@ -227,6 +237,11 @@ impl<T> Ledger<T> {
         self.waiting.len()
     }
 
+    /// Whether the journal's file system has room for entries.
+    pub fn has_room(&self) -> bool {
+        self.journal.room_for(0).is_ok()
+    }
+
     /// Admits a command into the batch in hand.
     ///
     /// # Errors
@@ -263,6 +278,9 @@ impl<T> Ledger<T> {
         let time = (self.facts.clock)();
         let entry = self.head.next(time, self.facts.boot, peer, command);
         let payload = entry.encode().map_err(|error| error.to_string())?;
+        let in_hand: usize = self.payloads.iter().map(Vec::len).sum();
+        let room = self.journal.room_for(in_hand + payload.len());
+        room.map_err(|error| error.to_string())?;
         let head = self.head.after(&payload);
         // An admitted command folds. If one does not, admission and fold disagree: the state may be
         // half changed, so the batch is dropped and the store is read again.
@@ -406,6 +424,7 @@ mod tests {
             zone: ZoneName::new(name).expect("a name"),
             policy: None,
             claims: Vec::new(),
+            host_sockets: Vec::new(),
         }
     }
 
@@ -413,7 +432,10 @@ mod tests {
     fn a_command_that_is_admitted_and_does_not_fold_drops_the_batch_and_is_due_for_it() {
         let disk = Memory::new();
         let mut first = ledger(&disk, 1);
-        let boot = Command::Boot { claims: Vec::new() };
+        let boot = Command::Boot {
+            claims: Vec::new(),
+            host_sockets: Vec::new(),
+        };
         first.admit(boot, Peer::default(), 0).expect("admitted");
         first.flush().expect("durable");
         drop(first);
@@ -429,7 +451,10 @@ mod tests {
         ledger.reload().expect("reads");
         assert!(!ledger.is_due());
         assert_eq!((ledger.state().seq(), ledger.state().zones.len()), (1, 0));
-        let boot = Command::Boot { claims: Vec::new() };
+        let boot = Command::Boot {
+            claims: Vec::new(),
+            host_sockets: Vec::new(),
+        };
         ledger.admit(boot, Peer::default(), 3).expect("admitted");
         ledger
             .admit(register("web"), Peer::default(), 4)
@@ -442,7 +467,10 @@ mod tests {
         for kept in [false, true] {
             let disk = Memory::new();
             let mut ledger = ledger(&disk, 1);
-            let boot = Command::Boot { claims: Vec::new() };
+            let boot = Command::Boot {
+                claims: Vec::new(),
+                host_sockets: Vec::new(),
+            };
             ledger.admit(boot, Peer::default(), 0).expect("admitted");
             ledger.flush().expect("durable");
             match kept {
@@ -464,7 +492,10 @@ mod tests {
     fn closed() -> (Memory, State) {
         let disk = Memory::new();
         let mut ledger = ledger(&disk, 1);
-        let boot = Command::Boot { claims: Vec::new() };
+        let boot = Command::Boot {
+            claims: Vec::new(),
+            host_sockets: Vec::new(),
+        };
         for (ticket, command) in [boot, register("web"), register("db")]
             .into_iter()
             .enumerate()

@@ -16,6 +16,7 @@ pub mod address;
 pub mod atlas;
 pub mod cgroups;
 pub mod control;
+pub mod drift;
 pub mod engine;
 pub mod fanout;
 pub mod health;
@@ -38,6 +39,7 @@ pub mod role;
 pub mod standing;
 pub mod supervisor;
 pub mod tally;
+pub mod vantage;
 pub mod writer;
 
 pub use engine::{Config, Engine, StartError};

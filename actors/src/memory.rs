@@ -2,7 +2,7 @@
 //! above the kernel runs on it, on any machine, and tests break it on purpose.
 
 use std::collections::VecDeque;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -233,6 +233,7 @@ impl TableStore for MemoryTable {
             Table::Zones => Rows::Zones(image.zones.iter().map(|(k, v)| (*k, *v)).collect()),
             Table::Claims => Rows::Claims(image.claims.iter().map(|(k, v)| (*k, *v)).collect()),
             Table::Pairs => Rows::Pairs(image.pairs.iter().copied().collect()),
+            Table::HostSockets => Rows::HostSockets(image.host_sockets.iter().copied().collect()),
             Table::Members | Table::Control => {
                 Rows::Members(image.members.iter().map(|(k, v)| (*k, *v)).collect())
             }
@@ -300,8 +301,20 @@ impl Prober for MemoryKernel {
             key,
             generation: 0,
             fs_magic: fs.f_type.cast_unsigned(),
+            place: place(fd),
         })
     }
+}
+
+/// The path a descriptor was opened by, from `/`: here nothing is mounted that would matter.
+fn place(fd: BorrowedFd<'_>) -> Option<String> {
+    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let path = std::fs::read_link(link)
+        .ok()?
+        .into_os_string()
+        .into_string();
+    let path = path.ok()?;
+    Some(if path == "/" { String::new() } else { path })
 }
 
 impl CounterSource for MemoryKernel {

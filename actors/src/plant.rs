@@ -27,6 +27,7 @@ use crate::rig::{Rig, Rigged};
 use crate::ring::{IN_FLIGHT, Ring, RingArgs};
 use crate::role::{Role, TABLES};
 use crate::standing::Standing;
+use crate::vantage::Vantage;
 use crate::writer::{Writer, WriterArgs, WriterMsg};
 
 /// Everything the actors are made of, and where they are found.
@@ -38,6 +39,7 @@ pub struct Plant {
     pub(crate) mode: Option<Mode>,
     pub(crate) capacity: Capacity,
     pub(crate) tree: CgroupTree,
+    pub(crate) vantage: Vantage,
     pub(crate) interval: Duration,
     pub(crate) board: watch::Sender<Health>,
     pub(crate) atlas: Atlas,
@@ -67,6 +69,8 @@ pub(crate) struct Materials {
     pub mode: Option<Mode>,
     pub capacity: Capacity,
     pub tree: CgroupTree,
+    /// From where the host's paths are looked up.
+    pub vantage: Vantage,
     pub interval: Duration,
 }
 
@@ -82,6 +86,7 @@ impl Plant {
             mode: materials.mode,
             capacity: materials.capacity,
             tree: materials.tree,
+            vantage: materials.vantage,
             interval: materials.interval,
             board: watch::Sender::new(Health::default()),
             atlas,
@@ -192,6 +197,7 @@ impl Plant {
             },
             health: self.health.clone(),
             writer: self.writer.clone(),
+            fanout: self.fanout.clone(),
             interval: self.interval,
             drift: Arc::clone(&self.drift),
             standing: Arc::clone(&self.standing),
@@ -215,6 +221,7 @@ impl Plant {
             mode: self.mode,
             reconciler: self.reconciler.clone(),
             loader: self.loader.clone(),
+            vantage: self.vantage.clone(),
             health: self.health.clone(),
             atlas: self.atlas.clone(),
             standing: Arc::clone(&self.standing),

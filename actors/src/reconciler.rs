@@ -15,6 +15,8 @@ use tracing::{Instrument as _, Span};
 
 use crate::address::{Address, answer};
 use crate::control::ControlMsg;
+use crate::drift;
+use crate::fanout::FanoutMsg;
 use crate::health::HealthMsg;
 use crate::map::MapMsg;
 use crate::membership::{Checked, MembershipMsg};
@@ -70,6 +72,8 @@ pub enum ReconcilerMsg {
     ),
     /// Compare everything now.
     Compare(RpcReplyPort<Result<Report, KernelError>>),
+    /// Answer, to show that nothing keeps it.
+    Alive(RpcReplyPort<()>),
     /// An owner of a map was restarted: compare.
     Nudge,
     /// The timer.
@@ -81,7 +85,7 @@ pub enum ReconcilerMsg {
 /// Who owns what the reconciler writes.
 #[derive(Clone, Debug)]
 pub struct Maps {
-    /// Zones, claims and pairs; members by their own actor.
+    /// Zones, claims, pairs and host sockets; members by their own actor.
     pub tables: Vec<(Table, Address<MapMsg>)>,
     /// The control map.
     pub control: Address<ControlMsg>,
@@ -97,6 +101,8 @@ pub struct ReconcilerArgs {
     pub health: Address<HealthMsg>,
     /// Who is told that a member's cgroup is gone, and asked for the desired image after a restart.
     pub writer: Address<WriterMsg>,
+    /// Who tells of drift.
+    pub fanout: Address<FanoutMsg>,
     /// How often to compare.
     pub interval: Duration,
     /// Differences repaired since the start, for Status.
@@ -152,6 +158,12 @@ impl Work {
                 ?report,
                 "drift: the maps held what the journal does not say"
             );
+            let seq = self.desired.as_ref().map_or(0, |desired| desired.seq);
+            // It is in the log and counted, whether or not anyone is there to tell of it.
+            let _ = self
+                .args
+                .fanout
+                .cast(FanoutMsg::Drift(drift::of(&report, seq)));
         }
         Ok(report)
     }
@@ -253,7 +265,7 @@ impl Maps {
         for run in steps.chunk_by(|a, b| a.table() == b.table()) {
             fail::fail_point!("reconciler-between-steps", |_| std::process::abort());
             let map = run.first().map_or("", |step| step.table().name());
-            let span = tracing::info_span!("map.write", syva.map = map, syva.steps = run.len());
+            let span = tracing::debug_span!("map.write", syva.map = map, syva.steps = run.len());
             self.write(run).instrument(span).await?;
         }
         self.control
@@ -288,6 +300,7 @@ impl Maps {
                 Rows::Zones(rows) => image.zones.extend(rows),
                 Rows::Claims(rows) => image.claims.extend(rows),
                 Rows::Pairs(rows) => image.pairs.extend(rows),
+                Rows::HostSockets(rows) => image.host_sockets.extend(rows),
                 Rows::Members(rows) => {
                     let roots = rows
                         .into_iter()
@@ -352,6 +365,7 @@ impl Actor for Reconciler {
             ReconcilerMsg::Compare(reply) => {
                 answer(reply, work.compare().await);
             }
+            ReconcilerMsg::Alive(reply) => answer(reply, ()),
             ReconcilerMsg::Nudge => work.tick().await,
             ReconcilerMsg::Tick => {
                 work.tick().await;

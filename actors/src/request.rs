@@ -10,6 +10,7 @@ use syva_model::name::{BadName, Party, ZoneName};
 use crate::cgroups::CgroupTree;
 use crate::outcome::CommandError;
 use crate::resolve;
+use crate::vantage::Vantage;
 
 /// A policy with its host paths, which become claims.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub struct PolicyRequest {
     pub policy: Policy,
     /// Paths to claim, with all that is below them.
     pub host_paths: Vec<String>,
+    /// Sockets of the host to give: paths, or abstract names (`@NAME`).
+    pub host_sockets: Vec<String>,
 }
 
 /// What a client asks.
@@ -74,6 +77,27 @@ pub enum Request {
         /// Whether to claim what is below it.
         recursive: bool,
     },
+    /// Take back a claim.
+    RemoveHostPath {
+        /// The zone's name.
+        zone: String,
+        /// The claim's path, as listings show it.
+        path: String,
+    },
+    /// Give a zone a socket of the host.
+    AllowHostSocket {
+        /// The zone's name.
+        zone: String,
+        /// The socket's path, or its abstract name (`@NAME`).
+        path: String,
+    },
+    /// Take it away.
+    DenyHostSocket {
+        /// The zone's name.
+        zone: String,
+        /// The socket's path, or its abstract name (`@NAME`).
+        path: String,
+    },
 }
 
 fn zone_name(name: String) -> Result<ZoneName, CommandError> {
@@ -93,19 +117,29 @@ impl Request {
     ///
     /// # Errors
     /// What is wrong with the request, or what could not be looked up.
-    pub fn resolve(self, prober: &dyn Prober, tree: &CgroupTree) -> Result<Command, CommandError> {
+    pub fn resolve(
+        self,
+        prober: &dyn Prober,
+        tree: &CgroupTree,
+        vantage: &Vantage,
+    ) -> Result<Command, CommandError> {
         Ok(match self {
             Request::RegisterZone { zone, policy } => {
                 let zone = zone_name(zone)?;
+                let sockets = policy.iter().flat_map(|policy| &policy.host_sockets);
+                let host_sockets = sockets
+                    .map(|path| resolve::sockets::socket(prober, vantage, path))
+                    .collect::<Result<_, _>>()?;
                 let paths = policy.iter().flat_map(|policy| &policy.host_paths);
                 let claims = paths
-                    .map(|path| resolve::claim(prober, path, Scope::Subtree))
+                    .map(|path| resolve::claim(prober, vantage, path, Scope::Subtree))
                     .collect::<Result<_, _>>()?;
                 let policy = policy.map(|policy| policy.policy);
                 Command::RegisterZone {
                     zone,
                     policy,
                     claims,
+                    host_sockets,
                 }
             }
             Request::RemoveZone { zone, drain } => Command::RemoveZone {
@@ -126,6 +160,7 @@ impl Request {
                 }
                 let zone = zone_name(zone)?;
                 let cgroup_path = resolve::cgroup(tree, cgroup, &container)?;
+                let unit_sockets = resolve::sockets::of_unit(prober, vantage, &cgroup_path);
                 Command::AttachContainer(Attach {
                     container,
                     zone,
@@ -134,6 +169,7 @@ impl Request {
                     pod,
                     source,
                     generation,
+                    unit_sockets,
                 })
             }
             Request::Detach {
@@ -159,7 +195,20 @@ impl Request {
                 recursive,
             } => Command::RegisterHostPath {
                 zone: zone_name(zone)?,
-                claim: resolve::claim(prober, &path, scope(recursive))?,
+                claim: resolve::claim(prober, vantage, &path, scope(recursive))?,
+            },
+            Request::RemoveHostPath { zone, path } => Command::RemoveHostPath {
+                zone: zone_name(zone)?,
+                path: resolve::spelled(&path),
+            },
+            Request::AllowHostSocket { zone, path } => Command::AllowHostSocket {
+                zone: zone_name(zone)?,
+                socket: resolve::sockets::socket(prober, vantage, &path)?,
+            },
+            Request::DenyHostSocket { zone, path } => Command::DenyHostSocket {
+                zone: zone_name(zone)?,
+                path: resolve::sockets::path(vantage, &path),
+                asked: path,
             },
         })
     }

@@ -19,6 +19,8 @@ pub enum Failure {
     PanicAfter,
     /// It panics over the next message, and its next start fails.
     PanicAndNotStart,
+    /// It never comes to an end with the next message.
+    Hang,
     /// Its next start fails.
     NotStart,
 }
@@ -81,6 +83,9 @@ impl<A: Actor> Actor for Rigged<A> {
         let failure = self.rig.take(self.role, false);
         if let Some(Failure::Panic | Failure::PanicAndNotStart) = failure {
             asked();
+        }
+        if failure == Some(Failure::Hang) {
+            std::future::pending::<()>().await;
         }
         self.actor.handle(myself, message, state).await?;
         match failure {

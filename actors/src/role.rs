@@ -26,17 +26,24 @@ pub enum Role {
 }
 
 /// The tables that have an actor of their own; the control map's is [`Role::Control`].
-pub const TABLES: [Table; 4] = [Table::Zones, Table::Members, Table::Claims, Table::Pairs];
+pub const TABLES: [Table; 5] = [
+    Table::Zones,
+    Table::Members,
+    Table::Claims,
+    Table::Pairs,
+    Table::HostSockets,
+];
 
 impl Role {
     /// All of them, in that order.
-    pub const ORDER: [Role; 12] = [
+    pub const ORDER: [Role; 13] = [
         Role::Health,
         Role::Loader,
         Role::Map(Table::Zones),
         Role::Map(Table::Members),
         Role::Map(Table::Claims),
         Role::Map(Table::Pairs),
+        Role::Map(Table::HostSockets),
         Role::Control,
         Role::Membership,
         Role::Reconciler,
@@ -54,6 +61,7 @@ impl Role {
             Role::Map(Table::Members) => "members map actor",
             Role::Map(Table::Claims) => "claims map actor",
             Role::Map(Table::Pairs) => "pairs map actor",
+            Role::Map(Table::HostSockets) => "host sockets map actor",
             Role::Map(Table::Control) | Role::Control => "control map actor",
             Role::Membership => "membership actor",
             Role::Reconciler => "reconciler",

@@ -3,8 +3,12 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use ractor::{
+    Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, RpcReplyPort, SpawnErr,
+    SupervisionEvent,
+};
 
+use crate::address::answer;
 use crate::health::HealthMsg;
 use crate::plant::Plant;
 use crate::ring::WAIT;
@@ -22,6 +26,8 @@ const WELL_AFTER: Duration = Duration::from_secs(30);
 pub enum SupervisorMsg {
     /// The pause before starting an actor again is over.
     StartAgain(Role),
+    /// Answer, to show that nothing keeps it.
+    Alive(RpcReplyPort<()>),
 }
 
 /// What runs, and what has failed lately.
@@ -153,7 +159,13 @@ impl Actor for Supervisor {
         message: SupervisorMsg,
         watch: &mut Watch,
     ) -> Result<(), ActorProcessingErr> {
-        let SupervisorMsg::StartAgain(role) = message;
+        let role = match message {
+            SupervisorMsg::StartAgain(role) => role,
+            SupervisorMsg::Alive(reply) => {
+                answer(reply, ());
+                return Ok(());
+            }
+        };
         match watch.start(role, myself.get_cell()).await {
             Ok(()) => {
                 if role == Role::Health {

@@ -22,6 +22,7 @@ use crate::park::Park;
 use crate::reconciler::{Desired, ReconcilerMsg};
 use crate::resolve;
 use crate::standing::Standing;
+use crate::vantage::Vantage;
 
 /// The health reason while the journal takes no commands.
 pub const JOURNAL: &str = "journal_not_durable";
@@ -77,6 +78,8 @@ pub struct WriterArgs {
     pub reconciler: Address<ReconcilerMsg>,
     /// Who has the prober.
     pub loader: Address<LoaderMsg>,
+    /// From where claimed paths are looked up again.
+    pub vantage: Vantage,
     /// Who is told.
     pub health: Address<HealthMsg>,
     /// Names for events.
@@ -110,6 +113,8 @@ pub struct Desk {
     ledger: Ledger<Ticket>,
     args: WriterArgs,
     flush_due: bool,
+    /// Whether the last command found no room in the journal.
+    full: bool,
     /// The traces of the batch in hand.
     traces: Vec<Span>,
 }
@@ -122,7 +127,7 @@ impl Desk {
         let Some(first) = traces.next() else {
             return Span::none();
         };
-        let span = tracing::info_span!(parent: &first, "batch", syva.commands = traces.len() + 1);
+        let span = tracing::debug_span!(parent: &first, "batch", syva.commands = traces.len() + 1);
         for other in traces {
             span.follows_from(&other);
         }
@@ -138,7 +143,14 @@ impl Desk {
     ) -> Result<(), ActorProcessingErr> {
         let span = ticket.span.clone();
         match self.ledger.admit(command, peer, ticket) {
-            Err((ticket, error)) => ticket.answer(Err(error)),
+            Err((ticket, error)) => {
+                if let CommandError::NotJournaled(said) = &error {
+                    self.full = true;
+                    let raise = HealthMsg::Raise(JOURNAL.into(), said.clone());
+                    let _ = self.args.health.cast(raise);
+                }
+                ticket.answer(Err(error));
+            }
             Ok(()) if !span.is_disabled() => self.traces.push(span),
             Ok(()) => {}
         }
@@ -165,7 +177,7 @@ impl Desk {
 
     async fn flush_in_trace(&mut self) -> Result<(), ActorProcessingErr> {
         self.flush_due = false;
-        let append = tracing::info_span!("journal.append");
+        let append = tracing::debug_span!("journal.append");
         let flush = || append.in_scope(|| self.ledger.flush());
         let batch = match tokio::task::block_in_place(flush) {
             Ok(batch) => batch,
@@ -173,6 +185,7 @@ impl Desk {
         };
         fail::fail_point!("writer-before-apply", |_| std::process::abort());
         let behind = if let Some((diff, touched)) = batch.change {
+            self.full = false;
             // If a word about an earlier failure is out of date, this is the moment to take it back.
             let _ = self.args.health.cast(HealthMsg::Clear(JOURNAL.into()));
             self.args.atlas.follow(self.ledger.state(), &touched);
@@ -183,6 +196,14 @@ impl Desk {
         fail::fail_point!("writer-before-reply", |_| std::process::abort());
         self.tell(batch.answers, behind);
         Ok(())
+    }
+
+    /// Takes back that there is no room once there is some, though no command may come to show it.
+    fn look_for_room(&mut self) {
+        if self.full && self.ledger.has_room() {
+            self.full = false;
+            let _ = self.args.health.cast(HealthMsg::Clear(JOURNAL.into()));
+        }
     }
 
     fn behind(&self) -> Option<String> {
@@ -206,7 +227,7 @@ impl Desk {
 
     async fn apply(&mut self, diff: syva_model::plan::Diff) -> Result<(), String> {
         let (seq, mode) = (self.ledger.state().seq(), self.ledger.state().mode);
-        let span = tracing::info_span!("enforce", syva.seq = seq);
+        let span = tracing::debug_span!("enforce", syva.seq = seq);
         let message = |reply| ReconcilerMsg::Apply(Box::new(diff), seq, mode, span, reply);
         let outcome = self
             .args
@@ -266,8 +287,17 @@ impl Desk {
         if self.ledger.state().boot != Some(self.ledger.boot()) {
             let prober = self.args.loader.call(LoaderMsg::Prober).await??;
             let state = self.ledger.state();
-            let claims = tokio::task::block_in_place(|| resolve::again(&*prober, state));
-            commands.push(Command::Boot { claims });
+            let vantage = &self.args.vantage;
+            let again = || {
+                let claims = resolve::again(&*prober, vantage, state);
+                let host_sockets = resolve::sockets::again(&*prober, vantage, state);
+                (claims, host_sockets)
+            };
+            let (claims, host_sockets) = tokio::task::block_in_place(again);
+            commands.push(Command::Boot {
+                claims,
+                host_sockets,
+            });
         }
         commands.extend(self.args.mode.map(|mode| Command::SetMode { mode }));
         for command in commands {
@@ -323,6 +353,7 @@ impl Actor for Writer {
             ledger,
             args,
             flush_due: false,
+            full: false,
             traces: Vec::new(),
         };
         desk.begin().await?;
@@ -367,6 +398,7 @@ impl Actor for Writer {
             }
             WriterMsg::Ask(question) => {
                 desk.flush_if_due().await?;
+                desk.look_for_room();
                 question(&Glance {
                     state: desk.ledger.state(),
                     applied: desk.args.standing.applied(),

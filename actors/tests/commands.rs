@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{
-    Host, NEVER, allow, attach, claim, detach, done, entries, eventually, fold, reasons_are,
-    register, register_with, submit,
+    Host, NEVER, allow, allow_socket, attach, claim, detach, done, entries, eventually, fold,
+    reasons_are, register, register_with, submit, unclaim,
 };
 use syva_actors::engine::IN_HAND;
 use syva_actors::memory::Fault;
@@ -40,6 +40,7 @@ async fn an_acknowledged_command_is_in_the_journal_and_in_the_maps() {
         allow("web", "other"),
         attach("c1", "web", first),
         attach("c2", "db", second),
+        unclaim("db", &own),
         Request::DenyComm("web".into(), "other".into()),
         remove,
         detach("c1"),
@@ -63,6 +64,8 @@ async fn the_epoch_advances_with_claims_and_with_nothing_else() {
         (register("web"), false),
         (claim("web", &file), true),
         (claim("web", &file), false), // is so already
+        (unclaim("web", &file), true),
+        (claim("web", &file), true),
         (attach("c1", "web", cgroup), false),
         (register_with("web", &[], &["host"]), false),
         (register_with("web", &[&file], &["host"]), false), // wanted twice now, the row is the same
@@ -75,14 +78,7 @@ async fn the_epoch_advances_with_claims_and_with_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kernel_that_refuses_a_write_is_told_and_mended_by_comparison() {
-    let tables = [
-        Table::Zones,
-        Table::Members,
-        Table::Claims,
-        Table::Pairs,
-        Table::Control,
-    ];
-    for (table, by_timer) in tables.into_iter().flat_map(|t| [(t, false), (t, true)]) {
+    for (table, by_timer) in Table::ALL.into_iter().flat_map(|t| [(t, false), (t, true)]) {
         let mut host = Host::new();
         host.interval = if by_timer {
             Duration::from_millis(50)
@@ -99,6 +95,7 @@ async fn a_kernel_that_refuses_a_write_is_told_and_mended_by_comparison() {
             Table::Members => attach("c1", "web", host.cgroup("a")),
             Table::Claims => claim("web", &file),
             Table::Pairs => allow("web", "db"),
+            Table::HostSockets => allow_socket("web", "@name"),
         };
         for _ in 0..2 {
             // The second time it is unchanged, and still not in force.
@@ -152,6 +149,40 @@ async fn an_unchanged_command_is_not_done_while_drift_could_not_be_repaired() {
     host.kernel.set_fault(None);
     engine.reconcile().await.expect("mended");
     assert_eq!(done(&engine, register("web")).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_file_system_takes_no_command_answers_reads_and_is_over_when_there_is_room() {
+    let host = Host::new();
+    let engine = host.start_in_memory().await;
+    done(&engine, register("web")).await;
+    let before = (host.kernel.image(), engine.journal().head());
+    host.disk.set_available(Some(1024 * 1024));
+    host.disk.take_calls();
+    for name in ["db", "db", "cache"] {
+        let told = submit(&engine, register(name)).await;
+        let said = told.expect_err("there is no room").to_string();
+        assert!(said.contains("nothing has changed"), "{said}");
+        assert!(said.contains("make room"), "{said}");
+    }
+    assert_eq!(
+        submit(&engine, register("web"))
+            .await
+            .expect("so already")
+            .seq,
+        None
+    );
+    assert_eq!((host.kernel.image(), engine.journal().head()), before);
+    assert_eq!(host.disk.take_calls(), [], "the store was not touched");
+    reasons_are(&engine, &[JOURNAL]).await;
+    let zones = engine.ask(|glance| glance.state.zones.len()).await;
+    assert_eq!(zones, Ok(1), "reads are answered");
+    host.disk.set_available(Some(1024 * 1024 * 1024));
+    let zones = engine.ask(|glance| glance.state.zones.len()).await;
+    assert_eq!(zones, Ok(1));
+    reasons_are(&engine, &[]).await;
+    assert_eq!(done(&engine, register("db")).await, 3);
+    assert!(host.agrees_with(&engine.journal()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -290,4 +321,27 @@ async fn a_question_sees_what_was_acknowledged_before_it_and_waits_for_the_batch
         seen = zones;
     }
     common::assert_all(set.join_all().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_is_taken_back_whatever_has_become_of_its_path() {
+    let host = Host::new();
+    let engine = host.start().await.expect("starts");
+    let (gone, stays) = (host.file("gone"), host.file("stays"));
+    done(&engine, register("web")).await;
+    done(&engine, claim("web", &gone)).await;
+    done(&engine, claim("web", &stays)).await;
+    std::fs::remove_file(&gone).expect("removed");
+    // As people type it: the spelling is made even, the disk is not asked.
+    done(&engine, unclaim("web", &format!("/{gone}//"))).await;
+    assert!(host.agrees_with(&engine.journal()));
+    let claims = engine.ask(|glance| {
+        let paths = glance.state.claims.values().map(|claim| claim.path.clone());
+        paths.collect::<Vec<_>>()
+    });
+    assert_eq!(claims.await.expect("answers"), [stays]);
+    let twice = submit(&engine, unclaim("web", &gone)).await;
+    let said = twice.expect_err("refused").to_string();
+    assert!(said.contains("nothing is claimed"), "{said}");
+    engine.stop().await;
 }

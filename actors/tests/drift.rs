@@ -7,10 +7,12 @@ mod common;
 use std::fs;
 
 use common::{
-    Host, attach, claim, detach, done, eventually, last_command, register, register_with,
+    Host, allow_socket, attach, claim, detach, done, eventually, last_command, register,
+    register_with,
 };
 use syva_actors::{Engine, Request};
 use syva_model::command::Command;
+use syva_model::host_socket::{Grant, Place, SocketKey};
 use syva_model::image::{
     CgroupId, ClaimRow, Image, MemberRow, ObjectKey, Origin, Pair, Scope, ZoneId, ZoneRow,
 };
@@ -41,9 +43,10 @@ async fn rows_deleted_added_or_changed_behind_the_daemons_back_are_repaired_and_
     done(&engine, register_with("db", &[], &["web"])).await;
     done(&engine, claim("web", &file)).await;
     done(&engine, attach("c1", "web", cgroup)).await;
+    done(&engine, allow_socket("web", "@name")).await;
     let right = host.kernel.image();
     type Change = fn(&mut Image);
-    let changes: [(&str, Change); 12] = [
+    let changes: [(&str, Change); 14] = [
         ("a zone deleted", |i| i.zones.retain(|id, _| *id != WEB)),
         ("a zone added", |i| {
             i.zones.insert(ZoneId(9), ZoneRow::default());
@@ -79,6 +82,12 @@ async fn rows_deleted_added_or_changed_behind_the_daemons_back_are_repaired_and_
         ("a pair closed", |i| i.pairs.clear()),
         ("a pair opened", |i| {
             i.pairs.insert(Pair::new(WEB, ZoneId::HOST));
+        }),
+        ("a host socket taken", |i| i.host_sockets.clear()),
+        ("a host socket given", |i| {
+            let place = Place::new("@other").expect("a place");
+            let socket = SocketKey::of_abstract(place);
+            i.host_sockets.insert(Grant { zone: WEB, socket });
         }),
     ];
     let count = changes.len() as u64;

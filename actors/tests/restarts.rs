@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{
-    Host, allow, attach, claim, detach, done, event, eventually, fold, insist, last_command,
-    reasons_are, register, submit,
+    Host, allow, allow_socket, attach, claim, detach, done, event, eventually, fold, insist,
+    last_command, reasons_are, register, submit,
 };
+use syva_actors::engine::Silent;
 use syva_actors::memory::Fault;
 use syva_actors::rig::Failure;
 use syva_actors::{CommandError, Engine, Role};
@@ -36,6 +37,7 @@ async fn flow(host: &Host, engine: &Arc<Engine>) -> usize {
                 insist(&engine, claim(&name, &file)).await;
                 insist(&engine, attach(&name, &name, cgroup)).await;
                 insist(&engine, allow(&name, "base")).await;
+                insist(&engine, allow_socket(&name, "@name")).await;
             }
         }
     };
@@ -117,6 +119,10 @@ async fn a_map_that_panics_inside_a_write_and_a_ring_that_cannot_be_read_are_sur
         (Role::Map(Table::Members), Fault::PanicOnce(Table::Members)),
         (Role::Map(Table::Claims), Fault::PanicOnce(Table::Claims)),
         (Role::Map(Table::Pairs), Fault::PanicOnce(Table::Pairs)),
+        (
+            Role::Map(Table::HostSockets),
+            Fault::PanicOnce(Table::HostSockets),
+        ),
         (Role::Control, Fault::PanicOnce(Table::Control)),
         (Role::Ring, Fault::FailPollOnce),
         (Role::Ring, Fault::PanicPollOnce),
@@ -226,4 +232,35 @@ async fn a_writer_that_fails_between_the_journal_and_the_maps_enforces_what_it_w
     ));
     let journal = engine.journal();
     eventually("it is enforced", || host.agrees_with(&journal)).await;
+}
+
+/// Long enough for one that answers, and waited for by one that does not.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_actor_that_hangs_is_noticed_and_one_that_is_degraded_is_alive() {
+    for (role, name) in [(Role::Writer, "writer"), (Role::Reconciler, "reconciler")] {
+        let host = Host::new();
+        let engine = host.start().await.expect("starts");
+        assert_eq!(engine.alive(PATIENCE).await, Ok(()), "{name}");
+        host.kernel.set_fault(Some(Fault::Refuse(Table::Zones, 5)));
+        let _ = submit(&engine, register("web")).await;
+        assert!(!engine.health().borrow().reasons.is_empty(), "degraded");
+        assert_eq!(engine.alive(PATIENCE).await, Ok(()), "{name}, degraded");
+        engine.fail(role, Failure::Hang);
+        assert_eq!(engine.alive(PATIENCE).await, Err(Silent(name, PATIENCE)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_supervisor_that_fails_is_told_to_whoever_waits() {
+    let host = Host::new();
+    let engine = host.start_in_memory().await;
+    let mut ended = Box::pin(engine.ended());
+    // Its twin: while it runs nobody is told.
+    let early = tokio::time::timeout(Duration::from_millis(50), &mut ended).await;
+    assert!(early.is_err(), "told before it failed");
+    engine.kill_supervisor();
+    let told = tokio::time::timeout(Duration::from_secs(10), ended).await;
+    assert!(told.is_ok(), "never told");
 }

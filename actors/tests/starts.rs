@@ -79,7 +79,7 @@ async fn a_new_boot_is_an_entry_that_voids_memberships_and_looks_claims_up_again
     fs::write(replaced, "another").expect("replaced");
     host.boot = BootId([2; 16]);
     let engine = host.start().await.expect("starts again");
-    assert!(matches!(last_command(&engine), Command::Boot { claims } if claims.len() == 3));
+    assert!(matches!(last_command(&engine), Command::Boot { claims, .. } if claims.len() == 3));
     let state = fold(&engine.journal());
     assert_eq!(state.boot, Some(host.boot));
     assert!(state.members.is_empty());

@@ -31,6 +31,7 @@ fn payload(head: Head) -> Vec<u8> {
         pod: Pod::default(),
         source: "syva-k8s".to_owned(),
         generation: 1,
+        unit_sockets: Vec::new(),
     });
     let peer = Peer {
         uid: 0,

@@ -23,7 +23,10 @@ pub struct Bench {
 impl Default for Bench {
     fn default() -> Self {
         let mut bench = Bench::empty();
-        bench.run(Command::Boot { claims: Vec::new() });
+        bench.run(Command::Boot {
+            claims: Vec::new(),
+            host_sockets: Vec::new(),
+        });
         bench
     }
 }
@@ -105,6 +108,7 @@ pub fn register(n: usize) -> Command {
         zone: zone(n),
         policy: None,
         claims: Vec::new(),
+        host_sockets: Vec::new(),
     }
 }
 
@@ -130,6 +134,7 @@ pub fn attach(n: usize, to: usize) -> Command {
         pod: Pod::default(),
         source: "syva-k8s".into(),
         generation: 0,
+        unit_sockets: Vec::new(),
     })
 }
 
@@ -174,7 +179,10 @@ pub fn remove(n: usize) -> Command {
 /// claims, four attachments, two of which are undone.
 pub fn history(entries: usize) -> Vec<Vec<u8>> {
     let mut bench = Bench::empty();
-    let boot = Command::Boot { claims: Vec::new() };
+    let boot = Command::Boot {
+        claims: Vec::new(),
+        host_sockets: Vec::new(),
+    };
     let mut payloads = vec![bench.entry(boot.clone()).1];
     bench.run(boot);
     for n in 0..entries {

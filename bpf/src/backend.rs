@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use libbpf_rs::MapHandle;
+use syva_host::{Finding, Host};
 use syva_model::image::Table;
 use syva_model::kernel::{
     Capacity, ControlStore, CounterSource, EventSource, Kernel, KernelError, Loaded, Prober,
@@ -14,13 +15,12 @@ use syva_model::kernel::{
 use crate::control::ControlMap;
 use crate::counters::CounterMaps;
 use crate::events::Ring;
-use crate::host::Host;
 use crate::iter::Probe;
 use crate::load::{self, Programs};
 use crate::map::Map;
 use crate::skel::BUILD;
-use crate::tables::{Claims, MemberFilter, Members, Pairs, Zones};
-use crate::{error, selftest};
+use crate::tables::{Claims, HostSockets, MemberFilter, Members, Pairs, Zones};
+use crate::{error, selftest, vantage};
 
 /// The real kernel.
 pub struct LibbpfKernel {
@@ -35,7 +35,7 @@ struct Running {
 }
 
 impl LibbpfKernel {
-    /// A kernel side that is not loaded yet. `cgroup_root` is where cgroup v2 is mounted.
+    /// A kernel side that is not loaded yet. `cgroup_root` is where the host has cgroup v2 mounted.
     pub fn new(cgroup_root: PathBuf) -> LibbpfKernel {
         LibbpfKernel {
             cgroup_root,
@@ -78,12 +78,15 @@ impl Kernel for LibbpfKernel {
         if let Some(running) = &mut self.loaded {
             running.programs.attach_missing();
         } else {
-            host.check()?;
+            host.check().map_err(|finding| refused(&finding))?;
             let programs = Programs::load(capacity)?;
             let maps = &programs.skel.maps;
             let request = Map::new(maps.probe_request.as_fd(), "probe_request")?;
             let probe = Arc::new(Probe::new(&programs.skel.progs.probe, request)?);
-            let filter = Arc::new(MemberFilter::new(maps.member_filter.as_fd())?);
+            let filter = Arc::new(MemberFilter::new(
+                maps.member_filter.as_fd(),
+                maps.member_epoch.as_fd(),
+            )?);
             self.loaded = Some(Running {
                 programs,
                 probe,
@@ -97,10 +100,12 @@ impl Kernel for LibbpfKernel {
             backend: "libbpf",
             enforcing: missing.is_empty() && hooks.iter().all(|hook| hook.attached),
             hooks,
-            self_tests: selftest::run(&running.probe, &self.cgroup_root),
+            self_tests: selftest::run(&running.probe, &vantage::place(&self.cgroup_root)),
             missing,
             build: BUILD,
-            kernel_release: host.release()?,
+            kernel_release: host
+                .release()
+                .map_err(|e| error::from_io("read the kernel's release from", "/proc", &e))?,
         })
     }
 
@@ -122,6 +127,9 @@ impl Kernel for LibbpfKernel {
             )?),
             Table::Pairs => Box::new(Pairs {
                 map: Map::new(maps.pairs.as_fd(), name)?,
+            }),
+            Table::HostSockets => Box::new(HostSockets {
+                map: Map::new(maps.host_sockets.as_fd(), name)?,
             }),
             Table::Control => {
                 return Err(error::here(
@@ -178,4 +186,17 @@ impl Kernel for LibbpfKernel {
         self.loaded = None;
         Ok(())
     }
+}
+
+/// What keeps this machine from enforcing, as the daemon's refusal to start.
+fn refused(finding: &Finding) -> KernelError {
+    error::here(
+        "enforce on this host, for its",
+        finding.name,
+        &finding.found,
+        format!(
+            "{}; `syva-cli doctor` shows all that was looked at",
+            finding.advice
+        ),
+    )
 }

@@ -11,6 +11,7 @@ use syva_model::kernel::{ControlStore, KernelError};
 use crate::error;
 use crate::map::{Map, Put};
 use crate::mapped::Mapped;
+use crate::skel::BUILD;
 use crate::skel::types::control_row;
 
 /// Writes the control row word by word through a mapping, so that no program reads half an epoch.
@@ -30,11 +31,16 @@ impl ControlMap {
         };
         let filler = MapHandle::create(MapType::Array, Some("barrier_slot"), 4, 4, 1, &options)
             .map_err(|e| error::from_libbpf("create map", "barrier_slot", &e))?;
-        Ok(ControlMap {
+        let map = ControlMap {
             row: Mapped::new(control, Table::Control.name(), size_of::<control_row>())?,
             barrier,
             filler,
-        })
+        };
+        // Whoever looks at the maps from outside must know whose layout they have. What is read here
+        // first, the writer keeps.
+        map.word(offset_of!(control_row, build))?
+            .store(BUILD, Ordering::Release);
+        Ok(map)
     }
 
     fn word(&self, offset: usize) -> Result<&AtomicU64, KernelError> {

@@ -99,6 +99,18 @@ pub(crate) fn program_info(program: BorrowedFd<'_>) -> io::Result<sys::bpf_prog_
     Ok(info)
 }
 
+/// Whether the kernel lets this process list programs; that there are none is no error.
+pub(crate) fn list_programs() -> io::Result<()> {
+    let mut first = 0;
+    // SAFETY: it writes one number, to where is said.
+    let code = unsafe { sys::bpf_prog_get_next_id(0, &raw mut first) };
+    match io::Error::from_raw_os_error(-code) {
+        _ if code == 0 => Ok(()),
+        error if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        error => Err(error),
+    }
+}
+
 impl CounterSource for CounterMaps {
     fn counters(&self) -> Result<Counters, KernelError> {
         Ok(Counters {

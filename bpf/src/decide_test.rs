@@ -14,6 +14,7 @@ struct RawQuestion {
     flags: u32,
     object: u32,
     pair: u32,
+    given: u32,
 }
 
 unsafe extern "C" {
@@ -38,7 +39,7 @@ fn world() -> impl Iterator<Item = Question> {
     asked.flat_map(|(kind, operation)| {
         ZONES.into_iter().flat_map(move |subject| {
             ZONES.into_iter().flat_map(move |object| {
-                (0..16u8).map(move |bits| Question {
+                (0..32u8).map(move |bits| Question {
                     kind,
                     operation,
                     subject,
@@ -49,6 +50,7 @@ fn world() -> impl Iterator<Item = Question> {
                     },
                     object,
                     pair: bits & 8 != 0,
+                    given: bits & 16 != 0,
                 })
             })
         })
@@ -66,6 +68,7 @@ fn raw(question: &Question) -> RawQuestion {
             | u32::from(row.allow_ptrace) << 2,
         object: question.object.0,
         pair: u32::from(question.pair),
+        given: u32::from(question.given),
     }
 }
 
@@ -82,7 +85,7 @@ fn the_kernel_s_decision_is_the_reference_s() {
         assert_eq!(answer, decide(&question), "{question:?}");
         asked += 1;
     }
-    assert_eq!(asked, 3 * 3 * 6 * 6 * 16);
+    assert_eq!(asked, 3 * 3 * 6 * 6 * 32);
 }
 
 #[test]

@@ -89,6 +89,12 @@ fn attach(program: &ProgramMut<'_>, pid: u32) -> libbpf_rs::Result<Link> {
     }
 }
 
+/// The path from the file system's root, if the kernel could tell it.
+fn place(facts: &facts) -> Option<String> {
+    let length = usize::try_from(facts.place_length).ok()?;
+    tables::path_from(facts.place.get(..length)?)
+}
+
 impl Prober for Probe {
     fn probe(&self, fd: BorrowedFd<'_>) -> Result<ObjectFacts, KernelError> {
         let facts = self.facts(fd)?;
@@ -104,6 +110,7 @@ impl Prober for Probe {
             key: tables::key_from(&facts.key),
             generation: facts.generation,
             fs_magic: facts.magic,
+            place: place(&facts),
         })
     }
 }

@@ -4,8 +4,9 @@
 //! follow a decision's flow: `subject.h` (who acts) → `object.h` (on what) → `decide.h` (may it) →
 //! `count.h`, `emit.h` (tell). `build.rs` compiles them and generates the types both sides share.
 //!
-//! The Rust modules follow the life of the kernel side: `host` (can this machine do it) → `load` →
-//! `tables`, `control` (what the daemon writes) → `events`, `counters`, `iter` (what it reads).
+//! The Rust modules follow the life of the kernel side: `load` (once `syva-host` has nothing against it) →
+//! `tables`, `control` (what the daemon writes) → `events`, `counters`, `iter` (what it reads); `observe` is for
+//! a process that has loaded nothing.
 //! `unsafe` is allowed in `skel`, `pod`, `map`, `mapped`, `iter`, `counters` and nowhere else.
 
 mod backend;
@@ -13,17 +14,18 @@ mod control;
 mod counters;
 mod error;
 mod events;
-mod host;
 mod iter;
 mod load;
 mod log;
 mod map;
 mod mapped;
+pub mod observe;
 mod pod;
 mod selftest;
 mod sites;
 mod skel;
 mod tables;
+pub mod vantage;
 pub mod verify;
 
 pub use backend::LibbpfKernel;

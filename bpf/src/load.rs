@@ -1,6 +1,8 @@
 //! From bytes to programs that run: open with this node's capacity, load, attach.
 
+use std::fs;
 use std::mem::MaybeUninit;
+use std::os::unix::fs::MetadataExt as _;
 
 use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
 use libbpf_rs::{Link, Map, ProgramMut};
@@ -29,14 +31,20 @@ pub(crate) enum Companion {
     Rename,
     /// Labels cached before a file got another name are stale.
     Link,
+    /// Overlays that the host made are known, by the mounts of their layers…
+    PrivateMount,
+    /// … and by their superblocks.
+    Superblock,
 }
 
 /// In the order of attaching: nothing may be decided before what it rests on is kept true.
-const COMPANIONS: [Companion; 4] = [
+const COMPANIONS: [Companion; 6] = [
     Companion::CgroupMkdir,
     Companion::CgroupRelease,
     Companion::Rename,
     Companion::Link,
+    Companion::PrivateMount,
+    Companion::Superblock,
 ];
 
 struct Attached<T> {
@@ -57,6 +65,7 @@ impl Programs {
     pub(crate) fn load(capacity: &Capacity) -> Result<Programs, KernelError> {
         let mut open = open()?;
         size(&mut open, capacity)?;
+        tell_mount_namespace(&mut open)?;
         let skel = load(open)?;
         let unattached = || Err(String::from("not attached yet"));
         let mut programs = Programs {
@@ -89,6 +98,8 @@ impl Programs {
                 Companion::CgroupRelease => &progs.cgroup_release,
                 Companion::Rename => &progs.vfs_rename_exit,
                 Companion::Link => &progs.vfs_link_exit,
+                Companion::PrivateMount => &progs.clone_private_mount_exit,
+                Companion::Superblock => &progs.sb_set_mnt_opts,
             });
         }
         for hook in &mut self.hooks {
@@ -100,6 +111,7 @@ impl Programs {
                 Hook::MmapFile => &progs.mmap_file,
                 Hook::PtraceAccessCheck => &progs.ptrace_access_check,
                 Hook::PtraceTraceme => &progs.ptrace_traceme,
+                Hook::UnixMaySend => &progs.unix_may_send,
             });
         }
     }
@@ -134,6 +146,12 @@ impl Programs {
                     }
                     Companion::Link => {
                         "vfs_link: what is linked into a claim and unlinked outside keeps its old label"
+                    }
+                    Companion::PrivateMount => {
+                        "clone_private_mount: layers of the host's overlays are judged as well"
+                    }
+                    Companion::Superblock => {
+                        "sb_set_mnt_opts: files behind the host's overlays are judged as well"
                     }
                 };
                 Some(format!("{meaning} ({problem})"))
@@ -179,9 +197,23 @@ fn size(open: &mut OpenSyvaSkel<'_>, capacity: &Capacity) -> Result<(), KernelEr
         (&mut maps.members, capacity.members),
         (&mut maps.claims, capacity.claims),
         (&mut maps.pairs, capacity.pairs),
+        (&mut maps.host_sockets, capacity.host_sockets),
     ] {
         map.set_max_entries(rows)
             .map_err(|e| error::from_libbpf("size map to", format!("{rows} rows"), &e))?;
+    }
+    Ok(())
+}
+
+/// What is mounted in the mount namespace of the host's first process, the host has mounted.
+fn tell_mount_namespace(open: &mut OpenSyvaSkel<'_>) -> Result<(), KernelError> {
+    let path = "/proc/1/ns/mnt";
+    let inode = fs::metadata(path)
+        .map_err(|e| error::from_io("read the mount namespace of the host", path, &e))?
+        .ino();
+    if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
+        // Namespaces' inode numbers are 32 bits in the kernel.
+        rodata.host_mount_namespace = inode as u32;
     }
     Ok(())
 }

@@ -32,12 +32,13 @@ plain! {
     member_row: 24,
     zone_row: 8,
     pair_row: 8,
+    host_socket: 128,
     control_row: 40,
     hook_counts: 40,
     denial_key: 12,
     denial_count: 24,
     event: 248,
-    facts: 56,
+    facts: 176,
 }
 
 /// The value's bytes.

@@ -70,4 +70,9 @@ pub(crate) const SITES: &[(&str, &str, &str)] = &[
         "mapped_file",
         "whether a mapping has a file could not be read; it was allowed",
     ),
+    (
+        "OVERLAY_MAKER",
+        "overlay_maker",
+        "who made an overlay could not be recorded; what is behind it is judged as well",
+    ),
 ];

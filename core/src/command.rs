@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::host_socket::SocketKey;
 use crate::image::{CgroupId, Mode, ObjectKey, Scope};
 use crate::name::{Party, ZoneName};
 
@@ -97,6 +98,18 @@ pub struct ClaimFacts {
     pub scope: Scope,
 }
 
+/// A host socket's path, or its abstract name, and what the kernel knows it by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SocketFacts {
+    /// The path or name (`@NAME`) as it was asked for.
+    pub asked: String,
+    /// The same, its directory free of symlinks.
+    pub path: String,
+    /// The socket that is or will be there.
+    pub socket: SocketKey,
+}
+
 /// Identifies one run of the kernel (`/proc/sys/kernel/random/boot_id`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -155,6 +168,17 @@ pub struct Reresolved {
     pub found: Option<(ObjectKey, u64)>,
 }
 
+/// What became of a given host socket's path when it was looked up again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SocketReresolved {
+    /// The socket's path.
+    pub path: String,
+    /// What a socket there is known by now, or nothing: what was given is lost until the path can be
+    /// looked up again.
+    pub found: Option<SocketKey>,
+}
+
 /// Where a container runs, as its orchestrator names it. Recorded for people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -191,6 +215,20 @@ pub struct Attach {
     /// The client's generation; 0: it keeps none.
     #[serde(default)]
     pub generation: u64,
+    /// If the cgroup is a systemd service unit's, the sockets that its zone may therefore use
+    /// ([`crate::host_socket::UNIT_SOCKETS`]) as far as they could be looked up.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unit_sockets: Vec<SocketFacts>,
+}
+
+impl Attach {
+    /// What the reply says: what is in the zone now.
+    pub fn said(&self) -> String {
+        format!(
+            "container {} is in zone {}: cgroup {} and every cgroup below it",
+            self.container, self.zone, self.cgroup_path
+        )
+    }
 }
 
 /// A command.
@@ -207,6 +245,9 @@ pub enum Command {
         /// The policy's host paths, resolved. They replace the earlier policy's claims.
         #[serde(default)]
         claims: Vec<ClaimFacts>,
+        /// The policy's host sockets, resolved. They replace those of the earlier policy.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        host_sockets: Vec<SocketFacts>,
     },
     /// Removes a zone, at once or when its last member goes.
     RemoveZone {
@@ -249,6 +290,13 @@ pub enum Command {
         /// The path and what it is.
         claim: ClaimFacts,
     },
+    /// Takes back what RegisterHostPath claimed. What the zone's policy claims, its policy gives up.
+    RemoveHostPath {
+        /// The zone.
+        zone: ZoneName,
+        /// The claim's path, as listings show it. Nothing need be there any more.
+        path: String,
+    },
     /// Changes the node's mode (the daemon's own `--mode` included).
     SetMode {
         /// The new mode.
@@ -259,6 +307,9 @@ pub enum Command {
         /// What every claimed path is now.
         #[serde(default)]
         claims: Vec<Reresolved>,
+        /// What every given host socket's path is now.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        host_sockets: Vec<SocketReresolved>,
     },
     /// The daemon found that a member's cgroup is gone.
     CgroupGone {
@@ -266,6 +317,22 @@ pub enum Command {
         container: String,
         /// The cgroup that no longer exists.
         cgroup: CgroupId,
+    },
+    /// Gives a zone a socket of the host.
+    AllowHostSocket {
+        /// The zone.
+        zone: ZoneName,
+        /// The socket.
+        socket: SocketFacts,
+    },
+    /// Takes a socket of the host from a zone again, until its policy gives it anew.
+    DenyHostSocket {
+        /// The zone.
+        zone: ZoneName,
+        /// The path or name as it was asked for.
+        asked: String,
+        /// The same, free of symlinks as far as it exists.
+        path: String,
     },
 }
 
@@ -280,9 +347,12 @@ impl Command {
             Command::AllowComm { .. } => "allow_comm",
             Command::DenyComm { .. } => "deny_comm",
             Command::RegisterHostPath { .. } => "register_host_path",
+            Command::RemoveHostPath { .. } => "remove_host_path",
             Command::SetMode { .. } => "set_mode",
             Command::Boot { .. } => "boot",
             Command::CgroupGone { .. } => "cgroup_gone",
+            Command::AllowHostSocket { .. } => "allow_host_socket",
+            Command::DenyHostSocket { .. } => "deny_host_socket",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! compiled for the host and compared with it over the whole small world (`bpf/src/decide_test.rs`).
 
 use crate::hook::ObjectKind;
+use crate::host_socket::{Grant, SocketKey};
 use crate::image::{Image, Pair, ZoneId, ZoneRow};
 
 /// What is done to the object, as far as the decision depends on it. The discriminants are the C
@@ -40,6 +41,9 @@ pub struct Question {
     pub object: ZoneId,
     /// Whether the pair of the two zones is allowed.
     pub pair: bool,
+    /// Whether this very socket of the host was given to the caller's zone. Says nothing of any
+    /// other object.
+    pub given: bool,
 }
 
 /// The answer.
@@ -62,6 +66,7 @@ pub fn decide(question: &Question) -> Answer {
         row,
         object,
         pair,
+        given,
     } = *question;
     if subject == ZoneId::HOST || row.privileged {
         return Answer::Allow;
@@ -71,7 +76,7 @@ pub fn decide(question: &Question) -> Answer {
         ZoneId::LIMBO | ZoneId::UNKNOWN => true,
         ZoneId::HOST if kind == ObjectKind::File => false,
         // The host in a pair opens tracing its tasks too: the operator named it.
-        ZoneId::HOST => !pair,
+        ZoneId::HOST => !(pair || given && kind == ObjectKind::Socket),
         _ if object == subject => operation == Operation::Control && !row.allow_ptrace,
         _ => operation != Operation::Use || !pair,
     };
@@ -97,6 +102,23 @@ pub fn decide_in(
         row: image.zones.get(&subject).copied().unwrap_or_default(),
         object,
         pair: image.pairs.contains(&Pair::new(subject, object)),
+        given: false,
+    })
+}
+
+/// As [`decide_in`], for the use of a socket of the host that can be given.
+pub fn decide_host_socket_in(image: &Image, subject: ZoneId, socket: SocketKey) -> Answer {
+    decide(&Question {
+        kind: ObjectKind::Socket,
+        operation: Operation::Use,
+        subject,
+        row: image.zones.get(&subject).copied().unwrap_or_default(),
+        object: ZoneId::HOST,
+        pair: image.pairs.contains(&Pair::new(subject, ZoneId::HOST)),
+        given: image.host_sockets.contains(&Grant {
+            zone: subject,
+            socket,
+        }),
     })
 }
 
@@ -115,6 +137,22 @@ mod tests {
             row: ZoneRow::default(),
             object,
             pair: false,
+            given: false,
+        }
+    }
+
+    #[test]
+    fn a_socket_that_was_given_is_open_if_it_is_the_host_s_and_opens_nothing_else() {
+        let given = |kind, object| {
+            decide(&Question {
+                given: true,
+                ..ask(kind, WEB, object)
+            })
+        };
+        assert_eq!(given(ObjectKind::Socket, ZoneId::HOST), Answer::Allow);
+        assert_eq!(given(ObjectKind::Task, ZoneId::HOST), Answer::Deny);
+        for object in [DB, ZoneId::LIMBO, ZoneId::UNKNOWN] {
+            assert_eq!(given(ObjectKind::Socket, object), Answer::Deny);
         }
     }
 

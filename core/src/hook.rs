@@ -59,6 +59,8 @@ hooks! {
          zone without `allow_ptrace`";
     PtraceTraceme = 6, "ptrace_traceme", Task,
         "being traced, at its own wish, by a parent that may not attach to it";
+    UnixMaySend = 7, "unix_may_send", Socket,
+        "sending a datagram to a Unix socket of another zone or of the host, and connecting to one";
 }
 
 impl Hook {

@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::host_socket::Grant;
+
 /// The layout of the pinned maps. A daemon that meets a higher one refuses and leaves it enforcing.
 pub const SCHEMA: u32 = 1;
 
@@ -168,6 +170,9 @@ pub struct Image {
     pub claims: BTreeMap<ObjectKey, ClaimRow>,
     /// Allowed pairs.
     pub pairs: BTreeSet<Pair>,
+    /// Single host sockets given to zones.
+    #[serde(default)]
+    pub host_sockets: BTreeSet<Grant>,
 }
 
 /// A policy map in the kernel, each owned by one actor.
@@ -182,17 +187,20 @@ pub enum Table {
     Claims,
     /// Allowed pairs.
     Pairs,
+    /// Host sockets given to zones.
+    HostSockets,
     /// Epoch, sequences, mode and build id.
     Control,
 }
 
 impl Table {
     /// Every table.
-    pub const ALL: [Table; 5] = [
+    pub const ALL: [Table; 6] = [
         Table::Zones,
         Table::Members,
         Table::Claims,
         Table::Pairs,
+        Table::HostSockets,
         Table::Control,
     ];
 
@@ -203,6 +211,7 @@ impl Table {
             Table::Members => "members",
             Table::Claims => "claims",
             Table::Pairs => "pairs",
+            Table::HostSockets => "host_sockets",
             Table::Control => "control",
         }
     }
@@ -266,6 +275,10 @@ pub enum MapWrite {
     PutPair(Pair),
     /// Closes a pair; absent is fine.
     DropPair(Pair),
+    /// Gives a zone a host socket.
+    PutHostSocket(Grant),
+    /// Takes it away; absent is fine.
+    DropHostSocket(Grant),
     /// Advances the epoch, so that labels cached before the claim writes above are not used again.
     AdvanceEpoch,
 }
@@ -278,6 +291,7 @@ impl MapWrite {
             MapWrite::PutMember(..) | MapWrite::DropMember(..) => Table::Members,
             MapWrite::PutClaim(..) | MapWrite::DropClaim(..) => Table::Claims,
             MapWrite::PutPair(..) | MapWrite::DropPair(..) => Table::Pairs,
+            MapWrite::PutHostSocket(_) | MapWrite::DropHostSocket(_) => Table::HostSockets,
             MapWrite::AdvanceEpoch => Table::Control,
         }
     }

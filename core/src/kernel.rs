@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::decision::Operation;
 use crate::hook::Hook;
+use crate::host_socket::Grant;
 use crate::image::{
     CgroupId, ClaimRow, Control, MapWrite, MemberRow, ObjectKey, Pair, Table, ZoneId, ZoneRow,
 };
@@ -173,7 +174,7 @@ pub struct KernelEvent {
 }
 
 /// What the kernel says an open descriptor refers to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ObjectFacts {
     /// The object's key.
     pub key: ObjectKey,
@@ -181,6 +182,10 @@ pub struct ObjectFacts {
     pub generation: u64,
     /// The superblock's magic number (statfs(2)).
     pub fs_magic: u64,
+    /// Its path from its file system's root (empty for the root itself), which is not what a path in
+    /// some mount namespace says; nothing if it is too deep or too long to be a socket's
+    /// [`crate::host_socket::Place`], or not UTF-8.
+    pub place: Option<String>,
 }
 
 /// The rows a table holds.
@@ -194,6 +199,8 @@ pub enum Rows {
     Claims(Vec<(ObjectKey, ClaimRow)>),
     /// Allowed pairs.
     Pairs(Vec<Pair>),
+    /// Host sockets given to zones.
+    HostSockets(Vec<Grant>),
 }
 
 /// One policy map.
@@ -264,6 +271,8 @@ pub struct Capacity {
     pub claims: u32,
     /// Allowed pairs.
     pub pairs: u32,
+    /// Host sockets given to zones.
+    pub host_sockets: u32,
 }
 
 impl Default for Capacity {
@@ -273,6 +282,7 @@ impl Default for Capacity {
             members: 65_536,
             claims: 262_144,
             pairs: 1_000_000,
+            host_sockets: 65_536,
         }
     }
 }

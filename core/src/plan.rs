@@ -3,7 +3,7 @@
 //!
 //! The phases, and why they stand where they do:
 //!
-//! 1. close pairs, take permissions from zone rows: only tightens;
+//! 1. close pairs, take host sockets and permissions away: only tightens;
 //! 2. park in limbo whatever changes zone or will go, if there is more than that one change: while
 //!    two rows change zone one after the other, a caller already in its new zone must not meet an
 //!    object still in its old one;
@@ -12,10 +12,11 @@
 //! 4. write memberships, new ones before those that come out of limbo;
 //! 5. remove claims, shallowest first, for the reason of 3; advance the epoch;
 //! 6. remove memberships: the tasks are the host's from here on;
-//! 7. give permissions to zone rows, open pairs: only what the new image allows.
+//! 7. give permissions to zone rows, open pairs, give host sockets: only what the new image allows.
 
 use std::collections::BTreeMap;
 
+use crate::host_socket::Grant;
 use crate::image::{
     CgroupId, ClaimRow, Image, MapWrite, MemberRow, ObjectKey, Pair, ZoneId, ZoneRow,
 };
@@ -61,6 +62,8 @@ pub struct Diff {
     pub claims: Vec<Change<ObjectKey, ClaimRow>>,
     /// Pairs.
     pub pairs: Vec<Change<Pair, ()>>,
+    /// Host sockets given.
+    pub host_sockets: Vec<Change<Grant, ()>>,
 }
 
 impl Diff {
@@ -71,7 +74,11 @@ impl Diff {
 
     /// How many rows differ.
     pub fn len(&self) -> usize {
-        self.zones.len() + self.members.len() + self.claims.len() + self.pairs.len()
+        self.zones.len()
+            + self.members.len()
+            + self.claims.len()
+            + self.pairs.len()
+            + self.host_sockets.len()
     }
 
     /// Whether some row changes zone or reach while something else changes too, so that the order
@@ -111,6 +118,8 @@ fn tighten(diff: &Diff, steps: &mut Vec<MapWrite>) {
             .filter(|c| c.new.is_none())
             .map(|c| MapWrite::DropPair(c.key)),
     );
+    let taken = diff.host_sockets.iter().filter(|c| c.new.is_none());
+    steps.extend(taken.map(|c| MapWrite::DropHostSocket(c.key)));
     for change in &diff.zones {
         match (change.old, change.new) {
             // Without a row a zone is judged as the strictest, so this only tightens.
@@ -214,6 +223,8 @@ fn loosen(diff: &Diff, steps: &mut Vec<MapWrite>) {
             .filter(|c| c.new.is_some())
             .map(|c| MapWrite::PutPair(c.key)),
     );
+    let given = diff.host_sockets.iter().filter(|c| c.new.is_some());
+    steps.extend(given.map(|c| MapWrite::PutHostSocket(c.key)));
 }
 
 impl Image {
@@ -229,6 +240,8 @@ impl Image {
             MapWrite::DropClaim(key) => drop(self.claims.remove(&key)),
             MapWrite::PutPair(pair) => drop(self.pairs.insert(pair)),
             MapWrite::DropPair(pair) => drop(self.pairs.remove(&pair)),
+            MapWrite::PutHostSocket(grant) => drop(self.host_sockets.insert(grant)),
+            MapWrite::DropHostSocket(grant) => drop(self.host_sockets.remove(&grant)),
             MapWrite::AdvanceEpoch => {}
         }
     }
@@ -250,6 +263,12 @@ impl Image {
             match change.new {
                 Some(()) => self.pairs.insert(change.key),
                 None => self.pairs.remove(&change.key),
+            };
+        }
+        for change in &diff.host_sockets {
+            match change.new {
+                Some(()) => self.host_sockets.insert(change.key),
+                None => self.host_sockets.remove(&change.key),
             };
         }
     }

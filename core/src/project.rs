@@ -1,10 +1,11 @@
 //! The projection: what the kernel's policy maps should hold for a state.
 //!
 //! Every row is a function of the state alone; the whole image and the rows an entry touched are
-//! worked out by the same four functions, so they cannot disagree.
+//! worked out by the same few functions, so they cannot disagree.
 
 use crate::command::ZoneType;
 use crate::fold::Touched;
+use crate::host_socket::Grant;
 use crate::image::{
     CgroupId, ClaimRow, Image, MemberRow, Mode, ObjectKey, Origin, Pair, ZoneId, ZoneRow,
 };
@@ -28,6 +29,7 @@ pub fn project(state: &State) -> Image {
             .filter_map(|key| claim_row(state, *key).map(|row| (*key, row)))
             .collect(),
         pairs: state.open_pairs().clone(),
+        host_sockets: state.given_sockets().collect(),
     }
 }
 
@@ -61,6 +63,16 @@ pub fn update(image: &mut Image, state: &State, touched: &Touched) -> Diff {
         };
         diff.pairs
             .extend(Change::of(*pair, was.then_some(()), open.then_some(())));
+    }
+    for grant in &touched.host_sockets {
+        let given = state.is_given(grant);
+        let was = if given {
+            !image.host_sockets.insert(*grant)
+        } else {
+            image.host_sockets.remove(grant)
+        };
+        diff.host_sockets
+            .extend(Change::of(*grant, was.then_some(()), given.then_some(())));
     }
     diff
 }
@@ -108,6 +120,7 @@ fn claim_row(state: &State, key: ObjectKey) -> Option<ClaimRow> {
 /// What stands between two images.
 pub fn diff(old: &Image, new: &Image) -> Diff {
     let pair = |image: &Image, pair: &Pair| image.pairs.contains(pair).then_some(());
+    let given = |image: &Image, grant: &Grant| image.host_sockets.contains(grant).then_some(());
     Diff {
         zones: Change::between(&old.zones, &new.zones),
         members: Change::between(&old.members, &new.members),
@@ -116,6 +129,11 @@ pub fn diff(old: &Image, new: &Image) -> Diff {
             .pairs
             .union(&new.pairs)
             .filter_map(|p| Change::of(*p, pair(old, p), pair(new, p)))
+            .collect(),
+        host_sockets: old
+            .host_sockets
+            .union(&new.host_sockets)
+            .filter_map(|g| Change::of(*g, given(old, g), given(new, g)))
             .collect(),
     }
 }

@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::{BootId, Pod, Policy};
+use crate::command::{BootId, Pod, Policy, SocketFacts, ZoneType};
 use crate::entry::Hash;
+use crate::host_socket::Grant;
 use crate::image::{CgroupId, Mode, ObjectKey, Pair, Scope, ZoneId};
 use crate::name::{Party, ZoneName, placeholder};
 
@@ -42,6 +43,17 @@ pub struct Member {
     pub generation: u64,
     /// The entry that attached it last.
     pub seq: u64,
+    /// The host sockets its zone may use because it is a systemd service unit's.
+    pub unit_sockets: Vec<SocketFacts>,
+}
+
+impl Member {
+    /// What it gives its zone for being a service unit's; each socket once, however it is listed.
+    pub(crate) fn grants(&self) -> BTreeSet<Grant> {
+        let zone = self.zone;
+        let sockets = self.unit_sockets.iter().map(|facts| facts.socket);
+        sockets.map(|socket| Grant { zone, socket }).collect()
+    }
 }
 
 /// A claim. It stands as long as its zone's policy or a RegisterHostPath asks for it.
@@ -66,6 +78,29 @@ impl Claim {
     pub fn scope(&self) -> Scope {
         self.by_policy.max(self.by_command).unwrap_or(Scope::Exact)
     }
+}
+
+/// A host socket given to a zone. It stands as long as the zone's policy or an AllowHostSocket asks
+/// for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// Its path, or its abstract name.
+    pub path: String,
+    /// Whether the zone's policy asks for it.
+    pub by_policy: bool,
+    /// Whether AllowHostSocket asked for it.
+    pub by_command: bool,
+    /// The entry that gave it.
+    pub seq: u64,
+}
+
+/// A given host socket whose path could not be looked up again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostSocket {
+    /// The zone it was given to.
+    pub zone: ZoneId,
+    /// What was given.
+    pub given: Given,
 }
 
 /// What was said of a pair, beyond what the two policies say.
@@ -101,6 +136,10 @@ pub struct State {
     pub lost: BTreeMap<String, Claim>,
     /// What AllowComm and DenyComm said.
     pub comms: BTreeMap<Pair, Comm>,
+    /// Host sockets given by policy and by AllowHostSocket.
+    pub host_sockets: BTreeMap<Grant, Given>,
+    /// Those whose path could not be looked up again.
+    pub lost_sockets: Vec<LostSocket>,
     /// Derived from the above.
     #[serde(skip)]
     pub(crate) index: Index,
@@ -115,6 +154,8 @@ pub(crate) struct Index {
     pub members_of: BTreeMap<ZoneId, BTreeSet<String>>,
     pub claims_of: BTreeMap<ZoneId, BTreeSet<ObjectKey>>,
     pub open: BTreeSet<Pair>,
+    /// How many members each host socket is given for because they are service units.
+    pub by_unit: BTreeMap<Grant, usize>,
 }
 
 impl Default for State {
@@ -130,6 +171,8 @@ impl Default for State {
             claims: BTreeMap::new(),
             lost: BTreeMap::new(),
             comms: BTreeMap::new(),
+            host_sockets: BTreeMap::new(),
+            lost_sockets: Vec::new(),
             index: Index::default(),
         }
     }
@@ -146,6 +189,9 @@ impl State {
             index.by_cgroup.insert(member.cgroup, container.clone());
             let of = index.members_of.entry(member.zone).or_default();
             of.insert(container.clone());
+            for grant in member.grants() {
+                *index.by_unit.entry(grant).or_insert(0) += 1;
+            }
         }
         for (key, claim) in &self.claims {
             index.by_path.insert(claim.path.clone(), *key);
@@ -221,9 +267,47 @@ impl State {
         self.claims.get_key_value(self.index.by_path.get(path)?)
     }
 
+    /// The claim by that path, whether its object is there or lost.
+    pub fn claim_or_lost(&self, path: &str) -> Option<&Claim> {
+        let held = self.claim_at(path).map(|(_, claim)| claim);
+        held.or_else(|| self.lost.get(path))
+    }
+
+    /// The claim that a socket bound at `path` belongs to.
+    pub fn claim_over(&self, path: &str) -> Option<&Claim> {
+        let at = self.claim_at(path).map(|(_, claim)| claim);
+        at.or_else(|| self.claim_above(path))
+    }
+
     /// The pairs that are open, by AllowComm or by two policies.
     pub fn open_pairs(&self) -> &BTreeSet<Pair> {
         &self.index.open
+    }
+
+    /// Whether the zone may use that socket of the host, for whatever reason.
+    pub fn is_given(&self, grant: &Grant) -> bool {
+        self.host_sockets.contains_key(grant) || self.index.by_unit.contains_key(grant)
+    }
+
+    /// Every host socket that a zone may use.
+    pub fn given_sockets(&self) -> impl Iterator<Item = Grant> {
+        let asked = self.host_sockets.keys();
+        asked.chain(self.index.by_unit.keys()).copied()
+    }
+
+    /// The host sockets given to a zone by policy and by AllowHostSocket.
+    pub fn host_sockets_in(&self, zone: ZoneId) -> impl Iterator<Item = (&Grant, &Given)> {
+        self.host_sockets.range(Grant::of(zone))
+    }
+
+    /// Whether a member of the zone is a service unit, so that it may use that socket.
+    pub fn is_unit_s(&self, grant: &Grant) -> bool {
+        self.index.by_unit.contains_key(grant)
+    }
+
+    /// How many rows the host sockets take, those included that are lost for now.
+    pub fn host_socket_rows(&self) -> usize {
+        self.host_sockets.len() + self.lost_sockets.len() + self.index.by_unit.len()
     }
 
     /// Whether a pair is open, worked out from what was said of it.
@@ -248,14 +332,37 @@ impl State {
         })
     }
 
+    /// The nearest claim above a path that reaches down to it.
+    pub fn claim_above(&self, path: &str) -> Option<&Claim> {
+        let held = ancestors(path).filter_map(|ancestor| self.claim_at(ancestor));
+        let mut claims = held.map(|(_, claim)| claim);
+        claims.find(|claim| claim.scope() == Scope::Subtree)
+    }
+
+    /// What whoever gives a socket of the host to a zone should know of it.
+    pub fn socket_notes(&self, zone: ZoneId, path: &str) -> Vec<String> {
+        let label = self.zone_label(zone);
+        let mut notes = Vec::new();
+        let held = self.zone_by_id(zone).map(|zone| zone.policy.zone_type);
+        if held == Some(ZoneType::Privileged) {
+            notes.push(format!(
+                "zone {label} is privileged: it may use every socket, given or not"
+            ));
+        }
+        if let Some(claim) = self.claim_over(path).filter(|claim| claim.zone == zone) {
+            notes.push(format!(
+                "{path} lies in {}, zone {label}'s own: it may use sockets there without being given them",
+                claim.path
+            ));
+        }
+        notes
+    }
+
     /// What a zone's claims look like beside a new one at `path`: notes for whoever claims it.
     pub fn neighbours(&self, path: &str, zone: ZoneId) -> Vec<String> {
         let mut notes = Vec::new();
-        let above = ancestors(path).find_map(|ancestor| {
-            self.claim_at(ancestor)
-                .filter(|(_, claim)| claim.scope() == Scope::Subtree)
-        });
-        if let Some((_, claim)) = above.filter(|(_, claim)| claim.zone != zone) {
+        let above = self.claim_above(path);
+        if let Some(claim) = above.filter(|claim| claim.zone != zone) {
             notes.push(format!(
                 "{path} lies below {}, claimed by zone {}: the nearer claim wins",
                 claim.path,

@@ -228,6 +228,7 @@ fn bad_policies_are_refused() {
             zone: zone("web"),
             policy,
             claims: vec![],
+            host_sockets: vec![],
         };
         refused(world.run(command), Invalid, cidr);
     }

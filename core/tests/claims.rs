@@ -4,9 +4,9 @@
 mod common;
 
 use common::*;
-use syva_model::admit::RefusalKind::{Conflict, Invalid};
+use syva_model::admit::RefusalKind::{Conflict, Invalid, NotFound};
 use syva_model::command::{Command, Reresolved};
-use syva_model::image::Scope;
+use syva_model::image::{MapWrite, Scope};
 
 #[test]
 fn the_host_s_directories_and_the_engine_s_own_cannot_be_claimed() {
@@ -138,7 +138,12 @@ fn a_new_boot_voids_memberships_and_finds_claims_again() {
         found("/srv/gone", None),
         found("/srv/web", Some((object(77), 3))),
     ];
-    world.run(Command::Boot { claims }).expect("a boot");
+    world
+        .run(Command::Boot {
+            claims,
+            host_sockets: vec![],
+        })
+        .expect("a boot");
     assert!(world.state.members.is_empty() && world.image.members.is_empty());
     assert!(
         !world.state.zones.contains_key(&zone("db")),
@@ -150,4 +155,79 @@ fn a_new_boot_voids_memberships_and_finds_claims_again() {
         .run(claim("web", "/srv/gone", 12))
         .expect("claimed again");
     assert!(world.state.lost.is_empty());
+}
+
+#[test]
+fn a_claim_is_taken_back_by_its_path_and_what_is_beside_it_stays() {
+    let mut world = two_zones();
+    world.run(claim("web", "/srv/web", 11)).expect("claimed");
+    world.run(claim("web", "/srv/other", 12)).expect("claimed");
+    refused(world.run(unclaim("db", "/srv/web")), Conflict, "zone web");
+    refused(world.run(unclaim("none", "/srv/web")), NotFound, "none");
+    refused(world.run(unclaim("web", "/srv")), Conflict, "list");
+    refused(world.run(unclaim("web", "srv/web")), Invalid, "absolute");
+    let reply = world.run(unclaim("web", "/srv/web")).expect("removed");
+    assert!(reply.message.contains("no zone any more"), "{reply:?}");
+    assert_eq!(
+        world.steps,
+        [MapWrite::DropClaim(object(11)), MapWrite::AdvanceEpoch],
+        "labels cached under it are stale from then on"
+    );
+    assert_eq!(world.image.claims.keys().collect::<Vec<_>>(), [&object(12)]);
+    refused(
+        world.run(unclaim("web", "/srv/web")),
+        Conflict,
+        "nothing is claimed",
+    );
+    assert_eq!(
+        world.replay().digest().unwrap(),
+        world.state.digest().unwrap()
+    );
+    world.run(claim("db", "/srv/web", 11)).expect("free again");
+}
+
+#[test]
+fn what_loses_its_claim_falls_to_the_claim_above_it() {
+    let mut world = two_zones();
+    world.run(claim("db", "/srv", 10)).expect("claimed");
+    world.run(claim("web", "/srv/web", 11)).expect("claimed");
+    let reply = world.run(unclaim("web", "/srv/web")).expect("removed");
+    assert!(reply.message.contains("falls to zone db"), "{reply:?}");
+    assert_eq!(world.image.claims.keys().collect::<Vec<_>>(), [&object(10)]);
+}
+
+#[test]
+fn what_a_policy_claims_its_policy_gives_up() {
+    let mut world = World::new();
+    let claims = vec![facts("/srv/a", 11, Scope::Subtree)];
+    world.run(with_policy("web", &[], claims)).expect("created");
+    refused(world.run(unclaim("web", "/srv/a")), Conflict, "policy");
+    world.run(claim("web", "/srv/a", 11)).expect("asked too");
+    let reply = world.run(unclaim("web", "/srv/a")).expect("taken back");
+    assert!(reply.message.contains("its policy claims it"), "{reply:?}");
+    assert!(world.steps.is_empty(), "nothing changes in the kernel");
+    refused(world.run(unclaim("web", "/srv/a")), Conflict, "policy");
+    world
+        .run(with_policy("web", &[], vec![]))
+        .expect("replaced");
+    assert!(world.state.claims.is_empty());
+}
+
+#[test]
+fn a_lost_claim_can_be_taken_back() {
+    let mut world = two_zones();
+    world.run(claim("web", "/srv/web", 11)).expect("claimed");
+    world.boot = syva_model::command::BootId([2; 16]);
+    let path = "/srv/web".to_owned();
+    let claims = vec![Reresolved { path, found: None }];
+    let host_sockets = Vec::new();
+    let boot = Command::Boot {
+        claims,
+        host_sockets,
+    };
+    world.run(boot).expect("a boot");
+    assert_eq!(world.state.lost.len(), 1);
+    refused(world.run(unclaim("db", "/srv/web")), Conflict, "zone web");
+    world.run(unclaim("web", "/srv/web")).expect("removed");
+    assert!(world.state.lost.is_empty() && world.state.claims.is_empty());
 }

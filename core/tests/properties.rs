@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use proptest::prelude::*;
-use syva_model::command::{BootId, Command, Reresolved};
+use syva_model::command::{BootId, Command, Reresolved, SocketReresolved};
 use syva_model::image::{Image, Mode, Scope};
 use syva_model::plan::plan;
 use syva_model::project;
@@ -14,6 +14,7 @@ use syva_model::state::State;
 const ZONES: [&str; 3] = ["web", "db", "cache"];
 const PARTIES: [&str; 4] = ["web", "db", "cache", "host"];
 const PATHS: [&str; 4] = ["/srv", "/srv/a", "/srv/a/b", "/opt/x"];
+const SOCKETS: [&str; 4] = ["/run/a", "/run/b", "/srv/a/s", "@name"];
 
 /// One random command; many are refused, as from careless clients.
 fn command() -> impl Strategy<Value = Command> {
@@ -48,20 +49,44 @@ fn command() -> impl Strategy<Value = Command> {
             PATHS[n],
             n as u64 + 10 * other
         )),
+        (any_zone(), 0..PATHS.len()).prop_map(|(name, n)| unclaim(name, PATHS[n])),
         any::<bool>().prop_map(|audit| Command::SetMode {
             mode: if audit { Mode::Audit } else { Mode::Enforce }
         }),
-        prop::collection::vec(any::<bool>(), PATHS.len()).prop_map(|there| Command::Boot {
-            claims: PATHS
-                .iter()
-                .zip(there)
-                .enumerate()
-                .map(|(n, (path, there))| Reresolved {
-                    path: (*path).into(),
-                    found: there.then(|| (object(n as u64), 1)),
-                })
-                .collect()
+        (any_zone(), 0..SOCKETS.len(), 0..2u32)
+            .prop_map(|(name, n, dev)| { allow_socket(name, socket(SOCKETS[n], 24 + dev)) }),
+        (any_zone(), 0..SOCKETS.len()).prop_map(|(name, n)| deny_socket(name, SOCKETS[n])),
+        (any_zone(), prop::collection::vec(0..SOCKETS.len(), 0..3)).prop_map(|(name, sockets)| {
+            let sockets = sockets.iter().map(|n| socket(SOCKETS[*n], 24));
+            with_sockets(name, sockets.collect())
         }),
+        (0..3u64, any_zone(), 100..104u64).prop_map(|(c, name, cgroup)| {
+            let sockets = SOCKETS[..2].iter().map(|path| socket(path, 24));
+            attach_unit(&format!("c{c}"), name, cgroup, sockets.collect())
+        }),
+        (
+            prop::collection::vec(any::<bool>(), PATHS.len()),
+            prop::collection::vec(any::<Option<bool>>(), SOCKETS.len())
+        )
+            .prop_map(|(there, sockets)| Command::Boot {
+                host_sockets: SOCKETS
+                    .iter()
+                    .zip(sockets)
+                    .map(|(path, there)| SocketReresolved {
+                        path: (*path).into(),
+                        found: there.map(|other| socket(path, 24 + u32::from(other)).socket),
+                    })
+                    .collect(),
+                claims: PATHS
+                    .iter()
+                    .zip(there)
+                    .enumerate()
+                    .map(|(n, (path, there))| Reresolved {
+                        path: (*path).into(),
+                        found: there.then(|| (object(n as u64), 1)),
+                    })
+                    .collect()
+            }),
     ]
 }
 

@@ -79,8 +79,13 @@ pub enum JournalError {
     },
     /// The store cannot be opened or read.
     #[error(
-        "the journal's store in {dir} cannot be read: {source}; restore the directory from a copy, or accept the loss",
-        dir = dir.display()
+        "the journal's store in {dir} cannot be read: {source}; {what}",
+        dir = dir.display(),
+        what = if source.is_full() {
+            "make room on its file system"
+        } else {
+            "restore the directory from a copy, or accept the loss"
+        }
     )]
     StoreUnreadable {
         /// The journal's directory.
@@ -147,6 +152,17 @@ pub enum JournalError {
         #[source]
         fault: Fault,
     },
+    /// The journal's file system is nearly full, and nothing was written: sled that runs out of space
+    /// can only be opened again, and needs space for that.
+    #[error(
+        "the journal in {dir} takes no entries while its file system has less than {reserve} KiB free beyond them; make room there, and the next command is taken",
+        dir = dir.display(),
+        reserve = crate::journal::RESERVE / 1024
+    )]
+    NoRoom {
+        /// The journal's directory.
+        dir: PathBuf,
+    },
     /// A batch was not made durable. The journal takes no more until it is reopened; what the
     /// recovery then reports as the head says whether the batch is in it.
     #[error(
@@ -200,6 +216,7 @@ impl JournalError {
                 source.kind(),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
             ),
+            JournalError::NoRoom { .. } => true,
             _ => false,
         }
     }

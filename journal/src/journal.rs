@@ -5,6 +5,7 @@
 //! | the step that failed | in memory | on disk | then | reopening |
 //! |---|---|---|---|---|
 //! | the batch does not continue the head | as before | as before | `NotNext`, ready | not needed |
+//! | the file system has less than [`RESERVE`] free ([`Journal::room_for`], asked before) | as before | as before | `NoRoom`, ready | not needed |
 //! | the store's append (no space) | head as before | nothing, or a part | `NotDurable`, poisoned | cuts the part |
 //! | the flush, or the data's sync | head as before | unknown | `NotDurable`, poisoned | reads the disk, cuts the batch |
 //! | the anchor's write or sync | head as before | the batch; the anchor old or new | `NotDurable`, poisoned | old: cuts the batch; new: the batch is in, and the recovery's head says so |
@@ -25,6 +26,10 @@ use crate::record::{Head, RawRecord, inspect};
 use crate::recovery::{self, Cut, Loss, Recovery, Tail, Verdict};
 use crate::snapshot::Snapshots;
 use crate::store::{Store, StoreError};
+
+/// How many bytes must be free beyond what is appended: two of sled's segments. A sled that finds no
+/// space must be opened again, and writes while it opens.
+pub(crate) const RESERVE: u64 = 1024 * 1024;
 
 /// The journal, open for writing: one a directory, kept by the lock until it is dropped.
 pub struct Journal {
@@ -105,6 +110,21 @@ impl Journal {
     /// Where snapshots of the state are kept.
     pub fn snapshots(&self) -> Snapshots {
         self.medium.snapshots()
+    }
+
+    /// Whether so many bytes of payloads may be appended without running into a full file system. It
+    /// costs a system call. Somebody else may fill it meanwhile: [`Journal::append`] then says so.
+    ///
+    /// # Errors
+    /// [`JournalError::NoRoom`].
+    pub fn room_for(&self, bytes: usize) -> Result<(), JournalError> {
+        let needed = RESERVE.saturating_add(bytes as u64);
+        match self.medium.available() {
+            Some(available) if available < needed => Err(JournalError::NoRoom {
+                dir: self.medium.dir().to_owned(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// Appends entries by their payloads ([`syva_model::entry::Entry::encode`]), the first of which

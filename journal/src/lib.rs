@@ -10,6 +10,8 @@
 //! | a flipped byte panics `open` | the panic is caught and becomes an error | `quiet` |
 //! | zeroed regions open as a shorter store, without an error | the head anchor says how long it must be | [`anchor`] |
 //! | its own checksums and recovery are all that finds damage | every record carries its hash and its predecessor's | [`record`] |
+//! | a snapshot it did not finish (a full disk, a death) refuses the store | it is removed before opening | `store::sled` |
+//! | once it found no space it must be opened again, which needs space | room is looked for before each entry | [`Journal::room_for`] |
 //! | concurrent asynchronous flushes deadlock | one writer, `&mut`, and blocking flushes only | [`Journal`] |
 //! | its background thread writes at any time and only logs what fails | it is not started | `store::sled` |
 //! | opening repairs by zeroing what it cannot read | nothing helps but a copy, which is what is opened to be read | [`offline`] |

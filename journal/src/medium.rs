@@ -28,6 +28,8 @@ pub(crate) trait Medium: Send {
     fn forget_cached(&mut self) -> Result<(), JournalError>;
     /// Where snapshots of the state are kept.
     fn snapshots(&self) -> Snapshots;
+    /// How many bytes may still be written, as far as that can be known.
+    fn available(&self) -> Option<u64>;
     /// Moves the store out of the way and says where to; the anchor stays.
     fn set_aside(&mut self) -> Result<PathBuf, JournalError>;
 }
@@ -117,6 +119,16 @@ impl Medium for Directory {
 
     fn snapshots(&self) -> Snapshots {
         Snapshots::in_dir(&self.dir)
+    }
+
+    fn available(&self) -> Option<u64> {
+        let system = rustix::fs::statvfs(&self.dir).ok()?;
+        // What is kept for root is the daemon's to use if it is root.
+        let blocks = match rustix::process::geteuid().is_root() {
+            true => system.f_bfree,
+            false => system.f_bavail,
+        };
+        Some(blocks.saturating_mul(system.f_frsize))
     }
 
     fn set_aside(&mut self) -> Result<PathBuf, JournalError> {

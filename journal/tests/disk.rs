@@ -49,6 +49,36 @@ fn a_new_journal_is_empty_and_what_is_appended_is_there_after_reopening() {
 }
 
 #[test]
+fn a_snapshot_that_sled_did_not_finish_is_no_reason_to_refuse_the_journal() {
+    for (draft, content) in [
+        // As a full disk leaves it, and as a death does; both come behind every finished one.
+        ("snap.FFFFFFFFFFFFFFFF.generating", &b""[..]),
+        ("snap.FFFFFFFFFFFFFFFE.generating", &[7; 100]),
+    ] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mut journal, _) = Journal::open(dir.path()).expect("creates");
+        let head = append(&mut journal, &[10, 20, 30]).expect("appends");
+        drop(journal);
+        fs::write(dir.path().join(draft), content).expect("written");
+        let (mut journal, recovery) = Journal::open(dir.path()).expect("opens");
+        assert_eq!(recovery.head, head, "{draft}");
+        fs::write(dir.path().join(draft), content).expect("written");
+        assert_eq!(journal.reopen().expect("reopens").head, head, "{draft}");
+        assert_eq!(journal.verify().expect("verifies"), head);
+    }
+}
+
+#[test]
+fn room_is_what_the_file_system_has() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (journal, _) = Journal::open(dir.path()).expect("creates");
+    journal.room_for(1).expect("there is room for a byte");
+    let told = journal.room_for(usize::MAX).expect_err("not for so many");
+    assert!(told.is_full());
+    assert!(told.to_string().contains("make room"), "{told}");
+}
+
+#[test]
 fn a_journal_that_is_closed_right_after_it_was_made_opens_again_at_once() {
     for _ in 0..50 {
         let dir = tempfile::tempdir().expect("a directory");

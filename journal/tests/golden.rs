@@ -16,9 +16,11 @@ use std::path::{Path, PathBuf};
 use syva_journal::record::{Head, RawRecord, check};
 use syva_journal::{Journal, Record};
 use syva_model::command::{
-    Attach, BootId, ClaimFacts, Command, NetworkMode, Pod, Policy, Reresolved, ZoneType,
+    Attach, BootId, ClaimFacts, Command, NetworkMode, Pod, Policy, Reresolved, SocketFacts,
+    SocketReresolved, ZoneType,
 };
 use syva_model::entry::{Entry, Peer};
+use syva_model::host_socket::{Place, SocketKey};
 use syva_model::image::{CgroupId, Mode, ObjectKey, Scope};
 use syva_model::name::{Party, ZoneName};
 
@@ -27,7 +29,7 @@ const CURRENT: &str = "v1";
 
 /// The kinds of all commands. The match makes a new one a compile error here: add it to the list
 /// and to [`commands`], and bless.
-const KINDS: [&str; 10] = {
+const KINDS: [&str; 13] = {
     const fn _every_command_is_listed(command: &Command) {
         match command {
             Command::RegisterZone { .. }
@@ -37,9 +39,12 @@ const KINDS: [&str; 10] = {
             | Command::AllowComm { .. }
             | Command::DenyComm { .. }
             | Command::RegisterHostPath { .. }
+            | Command::RemoveHostPath { .. }
             | Command::SetMode { .. }
             | Command::Boot { .. }
-            | Command::CgroupGone { .. } => {}
+            | Command::CgroupGone { .. }
+            | Command::AllowHostSocket { .. }
+            | Command::DenyHostSocket { .. } => {}
         }
     }
     [
@@ -53,6 +58,9 @@ const KINDS: [&str; 10] = {
         "set_mode",
         "boot",
         "cgroup_gone",
+        "remove_host_path",
+        "allow_host_socket",
+        "deny_host_socket",
     ]
 };
 
@@ -97,6 +105,16 @@ fn register(policy: Option<Policy>, claims: Vec<ClaimFacts>) -> Command {
         zone: zone("web"),
         policy,
         claims,
+        host_sockets: vec![],
+    }
+}
+
+fn socket(path: &str, dev: u32, place: &str) -> SocketFacts {
+    let place = Place::new(place).expect("is a place");
+    SocketFacts {
+        asked: format!("/var{path}"),
+        path: path.to_owned(),
+        socket: SocketKey { dev, place },
     }
 }
 
@@ -132,6 +150,7 @@ fn commands() -> Vec<Command> {
             },
             source: "syva-k8s".to_owned(),
             generation: 7,
+            unit_sockets: vec![],
         }),
         Command::DetachContainer {
             container: "containerd://6f1c".to_owned(),
@@ -165,18 +184,81 @@ fn commands() -> Vec<Command> {
                     found: None,
                 },
             ],
+            host_sockets: vec![],
         },
         Command::CgroupGone {
             container: "containerd://6f1c".to_owned(),
             cgroup: CgroupId(9),
         },
+        Command::RemoveHostPath {
+            zone: zone("db"),
+            path: "/srv/ü".to_owned(),
+        },
     ]
+}
+
+/// What was added for host sockets: behind everything older, whose payloads stay what they were.
+fn of_host_sockets() -> Vec<Command> {
+    let (bus, name) = (
+        socket("/run/dbus/system_bus_socket", 24, "/dbus/system_bus_socket"),
+        SocketFacts {
+            asked: "@name".to_owned(),
+            path: "@name".to_owned(),
+            socket: SocketKey::of_abstract(Place::new("@name").expect("is a place")),
+        },
+    );
+    let again = |path: &str, found| SocketReresolved {
+        path: path.to_owned(),
+        found,
+    };
+    vec![
+        Command::AllowHostSocket {
+            zone: zone("web"),
+            socket: bus.clone(),
+        },
+        Command::AllowHostSocket {
+            zone: zone("web"),
+            socket: name.clone(),
+        },
+        Command::DenyHostSocket {
+            zone: zone("web"),
+            asked: "/var/run/dbus/system_bus_socket".to_owned(),
+            path: bus.path.clone(),
+        },
+        Command::RegisterZone {
+            zone: zone("web"),
+            policy: Some(policy(ZoneType::Standard, NetworkMode::Host)),
+            claims: vec![],
+            host_sockets: vec![bus.clone(), name],
+        },
+        Command::AttachContainer(Attach {
+            container: "nginx.service".to_owned(),
+            zone: zone("web"),
+            cgroup: CgroupId(77),
+            cgroup_path: "/system.slice/nginx.service".to_owned(),
+            pod: Pod::default(),
+            source: "syva-cli".to_owned(),
+            generation: 77,
+            unit_sockets: vec![socket("/run/systemd/notify", 24, "/systemd/notify")],
+        }),
+        Command::Boot {
+            claims: vec![],
+            host_sockets: vec![
+                again("/run/dbus/system_bus_socket", Some(bus.socket)),
+                again("/mnt/gone", None),
+            ],
+        },
+    ]
+}
+
+fn all_commands() -> Vec<Command> {
+    [commands(), of_host_sockets()].concat()
 }
 
 fn written_today() -> Vec<Vec<u8>> {
     let mut head = Head::EMPTY;
     let mut payloads = Vec::new();
-    for (number, command) in (0..).zip(commands()) {
+    for (number, command) in (0..).zip(all_commands()) {
         let peer = Peer {
             uid: 1000,
             gid: 998,
@@ -291,9 +373,12 @@ fn the_current_version_still_writes_the_same_bytes() {
 
 #[test]
 fn the_golden_journal_holds_every_kind_of_command() {
-    let mut kinds: Vec<&str> = commands().iter().map(Command::kind).collect();
+    let mut kinds: Vec<&str> = all_commands().iter().map(Command::kind).collect();
+    kinds.sort_unstable();
     kinds.dedup();
-    assert_eq!(kinds, KINDS);
+    let mut listed = KINDS;
+    listed.sort_unstable();
+    assert_eq!(kinds, listed);
 }
 
 #[test]

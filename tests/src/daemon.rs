@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
+use std::ops::Deref;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -196,6 +197,29 @@ impl Setup {
             complaint: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
     }
+
+    /// Asks what must succeed.
+    ///
+    /// # Errors
+    /// The answer, if it does not.
+    pub fn done<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Answer, Failure> {
+        let answer = self.cli(args)?;
+        if answer.exit == 0 {
+            return Ok(answer);
+        }
+        let asked: Vec<_> = args.iter().map(AsRef::as_ref).collect();
+        Err(format!("{asked:?}: {answer:?}").into())
+    }
+
+    /// The state's digest, and the entry it holds at, once the journal's replay has shown the same.
+    ///
+    /// # Errors
+    /// The answer, if it has not.
+    pub fn digest(&self) -> Result<(u64, String), Failure> {
+        let replay = self.done(&["journal", "replay"])?;
+        let seq = replay.json()["seq"].as_u64().ok_or("no seq")?;
+        Ok((seq, replay.text("digest")))
+    }
 }
 
 /// A daemon that ended by itself.
@@ -225,37 +249,6 @@ impl Daemon {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
-    }
-
-    /// Asks it through `syva-cli`, in JSON.
-    ///
-    /// # Errors
-    /// As [`Setup::cli`].
-    pub fn cli<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Answer, Failure> {
-        self.setup.cli(args)
-    }
-
-    /// Asks what must succeed.
-    ///
-    /// # Errors
-    /// The answer, if it does not.
-    pub fn done<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Answer, Failure> {
-        let answer = self.cli(args)?;
-        if answer.exit == 0 {
-            return Ok(answer);
-        }
-        let asked: Vec<_> = args.iter().map(AsRef::as_ref).collect();
-        Err(format!("{asked:?}: {answer:?}").into())
-    }
-
-    /// The state's digest, and the entry it holds at, once the journal's replay has shown the same.
-    ///
-    /// # Errors
-    /// The answer, if it has not.
-    pub fn digest(&self) -> Result<(u64, String), Failure> {
-        let replay = self.done(&["journal", "replay"])?;
-        let seq = replay.json()["seq"].as_u64().ok_or("no seq")?;
-        Ok((seq, replay.text("digest")))
     }
 
     /// Kills it as a crash would.
@@ -302,6 +295,15 @@ impl Daemon {
             .ok()
             .and_then(|from| text.get(from..));
         String::from_utf8_lossy(own.unwrap_or_default()).into_owned()
+    }
+}
+
+impl Deref for Daemon {
+    type Target = Setup;
+
+    /// What can be asked of a setup's socket can be asked of the daemon.
+    fn deref(&self) -> &Setup {
+        &self.setup
     }
 }
 

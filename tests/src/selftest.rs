@@ -6,8 +6,9 @@ use std::process;
 use std::time::Duration;
 use std::{fs, thread};
 
+use crate::guest::verify::wrong;
 use crate::guest::{Checks, Failure};
-use crate::suites::{SUITE, Suite};
+use crate::suites::{DAEMON, SUITE, Suite};
 use crate::vm::serial::Verdict;
 
 /// A suite that goes wrong, and whether a verdict says that it did so in the way it should.
@@ -60,6 +61,28 @@ pub const ALL: &[Wrong] = &[
             ..SUITE
         },
         |verdict| *verdict == Verdict::ChecksFailed(2),
+    ),
+    (
+        Suite {
+            name: "self-contract",
+            claims: "every wrong line of a contract, and no other",
+            pack: DAEMON,
+            contract: wrong::contract,
+            run: wrong::run,
+            ..SUITE
+        },
+        |verdict| *verdict == Verdict::ChecksFailed(wrong::WRONG),
+    ),
+    (
+        Suite {
+            name: "self-contract-short",
+            claims: "lines of a contract that are not run",
+            pack: DAEMON,
+            contract: wrong::contract,
+            run: wrong::run_short,
+            ..SUITE
+        },
+        |verdict| matches!(verdict, Verdict::Unkept(lines) if lines.len() == wrong::WRONG),
     ),
 ];
 

@@ -26,6 +26,9 @@ pub struct Suite {
     pub boot: Boot,
     /// Binaries of this workspace that it needs in the guest, besides `syva-guest`.
     pub pack: &'static [&'static str],
+    /// What it must keep, a line each, printed before it is run; every line needs a passed check that
+    /// is called the same.
+    pub contract: fn() -> Vec<String>,
     /// The suite itself, run in the guest.
     pub run: fn(&mut Checks) -> Result<(), Failure>,
 }
@@ -37,7 +40,7 @@ pub const EVERY: &[&str] = &["5.10", "6.1", "6.12", "latest"];
 pub const USUAL: &[&str] = &["6.1", "6.12"];
 
 /// What suites of the real daemon pack.
-const DAEMON: &[&str] = &["syva-core", "syva-cli"];
+pub const DAEMON: &[&str] = &["syva-core", "syva-cli"];
 
 /// What an entry need not say: every kernel, the usual gate, two minutes at most.
 pub const SUITE: Suite = Suite {
@@ -49,6 +52,7 @@ pub const SUITE: Suite = Suite {
     budget: 30,
     boot: Boot::DEFAULT,
     pack: &[],
+    contract: Vec::new,
     run: |_| Ok(()),
 };
 
@@ -82,8 +86,50 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "runtime",
+        claims: "the object loads, every hook is attached, the self-tests pass, and something is blocked",
+        limit: 300,
+        budget: 60,
+        pack: DAEMON,
+        contract: guest::verify::runtime::contract,
+        run: guest::verify::runtime::run,
+        ..SUITE
+    },
+    Suite {
+        name: "integration",
+        claims: "two zones of plain processes keep the contract that it prints first",
+        limit: 300,
+        budget: 60,
+        pack: DAEMON,
+        contract: guest::verify::integration::contract,
+        run: guest::verify::integration::run,
+        ..SUITE
+    },
+    Suite {
+        name: "podman",
+        claims: "podman's containers keep the contract that it prints first: apart, and each as usual in its zone",
+        limit: 400,
+        budget: 120,
+        boot: Boot::DEBIAN,
+        pack: DAEMON,
+        contract: guest::podman::contract,
+        run: guest::podman::run,
+        ..SUITE
+    },
+    Suite {
+        name: "podman-crowd",
+        claims: "fifty containers come and go, some of them while they are attached, and leave nothing behind",
+        gate: &["6.12"],
+        limit: 600,
+        budget: 200,
+        boot: Boot::DEBIAN,
+        pack: DAEMON,
+        run: guest::podman::crowd::run,
+        ..SUITE
+    },
+    Suite {
         name: "docs",
-        claims: "the commands of the README do what it says",
+        claims: "the commands of the README and of docs/api.md do what they say",
         gate: &["6.1"],
         pack: &["syva-core", "syva-cli"],
         run: guest::docs::run,
@@ -91,9 +137,9 @@ pub const ALL: &[Suite] = &[
     },
     Suite {
         name: "enforce",
-        claims: "zones are kept apart: files, programs, signals, ptrace, sockets, nested cgroups, renames",
+        claims: "zones are kept apart: files, programs, signals, ptrace, sockets, nested cgroups, renames, overlays",
         limit: 300,
-        budget: 60,
+        budget: 90,
         boot: Boot {
             modules: &["overlay"],
             ..Boot::DEFAULT
@@ -116,12 +162,59 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "systemd",
+        claims: "a real systemd starts, watches, restarts and stops the daemon that make install installed",
+        limit: 600,
+        budget: 240,
+        boot: Boot::DEBIAN,
+        pack: DAEMON,
+        run: guest::systemd::run,
+        ..SUITE
+    },
+    Suite {
+        name: "docs-operations",
+        claims: "the commands of docs/operations.md do what it says, faults and all",
+        gate: &["6.1"],
+        limit: 500,
+        budget: 200,
+        boot: Boot::DEBIAN,
+        pack: DAEMON,
+        run: guest::operations::run,
+        ..SUITE
+    },
+    Suite {
+        name: "silent",
+        claims: "a daemon that does not answer is asked through the kernel, with what it has counted meanwhile",
+        budget: 60,
+        pack: DAEMON,
+        run: guest::silent::run,
+        ..SUITE
+    },
+    Suite {
+        name: "host-sockets",
+        claims: "single host sockets can be given to zones, and a service unit's zone has those it needs",
+        limit: 300,
+        budget: 90,
+        pack: DAEMON,
+        run: guest::host_sockets::run,
+        ..SUITE
+    },
+    Suite {
         name: "crash",
         claims: "a daemon that dies between journal and maps ends in maps that enforce the journal",
         limit: 400,
         budget: 120,
         pack: &["syva-core", "syva-core-failpoints", "syva-cli"],
         run: guest::crash::run,
+        ..SUITE
+    },
+    Suite {
+        name: "disk-full",
+        claims: "a full disk stops commands and nothing else, and is over when there is room",
+        limit: 300,
+        budget: 90,
+        pack: &["syva-core", "syva-core-failpoints", "syva-cli"],
+        run: guest::disk_full::run,
         ..SUITE
     },
     Suite {
@@ -141,6 +234,18 @@ pub const ALL: &[Suite] = &[
         gate: &["6.1"],
         pack: DAEMON,
         run: guest::bad_host::without_bpf,
+        ..SUITE
+    },
+    Suite {
+        name: "bad-host-lockdown",
+        claims: "where lockdown keeps BPF programs from the kernel's memory the daemon says so",
+        boot: Boot {
+            kernel_args: &["lockdown=confidentiality"],
+            ..Boot::DEFAULT
+        },
+        gate: &["6.1"],
+        pack: DAEMON,
+        run: guest::bad_host::locked_down,
         ..SUITE
     },
     Suite {
@@ -222,6 +327,14 @@ pub const ALL: &[Suite] = &[
             ..Boot::DEFAULT
         },
         run: guest::options::modules,
+        ..SUITE
+    },
+    Suite {
+        name: "option-systemd",
+        claims: "a guest can be a Debian that runs systemd and has podman, with cgroup v2 alone",
+        boot: Boot::DEBIAN,
+        budget: 60,
+        run: guest::options::systemd,
         ..SUITE
     },
     Suite {

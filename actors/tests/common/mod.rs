@@ -13,6 +13,7 @@ use syva_actors::engine::Config;
 use syva_actors::ledger::Facts;
 use syva_actors::memory::MemoryKernel;
 use syva_actors::request::PolicyRequest;
+use syva_actors::vantage::Vantage;
 use syva_actors::{CommandError, Done, Engine, Request, StartError};
 use syva_journal::{Journal, JournalReader, Memory, Record};
 use syva_model::admit::Node;
@@ -76,6 +77,7 @@ impl Host {
         Config {
             journal_dir: self.journal_dir(),
             cgroup_root: self.dir.path().join("cgroups"),
+            vantage: Vantage::own(),
             mode: self.mode,
             facts: Facts {
                 node,
@@ -167,6 +169,11 @@ pub fn register(zone: &str) -> Request {
     register_with(zone, &[], &[])
 }
 
+pub fn allow_socket(zone: &str, path: &str) -> Request {
+    let (zone, path) = (zone.into(), path.into());
+    Request::AllowHostSocket { zone, path }
+}
+
 pub fn register_with(zone: &str, host_paths: &[&str], allowed: &[&str]) -> Request {
     let party = |name: &&str| Party::new(name).expect("a party");
     let policy = Policy {
@@ -176,7 +183,11 @@ pub fn register_with(zone: &str, host_paths: &[&str], allowed: &[&str]) -> Reque
     let host_paths = host_paths.iter().map(ToString::to_string).collect();
     Request::RegisterZone {
         zone: zone.into(),
-        policy: Some(PolicyRequest { policy, host_paths }),
+        policy: Some(PolicyRequest {
+            policy,
+            host_paths,
+            host_sockets: Vec::new(),
+        }),
     }
 }
 
@@ -185,6 +196,13 @@ pub fn claim(zone: &str, path: &str) -> Request {
         zone: zone.into(),
         path: path.into(),
         recursive: true,
+    }
+}
+
+pub fn unclaim(zone: &str, path: &str) -> Request {
+    Request::RemoveHostPath {
+        zone: zone.into(),
+        path: path.into(),
     }
 }
 

@@ -16,13 +16,7 @@ pub(crate) const SELF_TESTS: [&str; 3] = ["cgroup", "inode", "unix"];
 const OPERATIONS: [&str; 2] = ["read", "write"];
 
 /// The maps.
-const MAPS: [Table; 5] = [
-    Table::Zones,
-    Table::Members,
-    Table::Claims,
-    Table::Pairs,
-    Table::Control,
-];
+const MAPS: [Table; 6] = Table::ALL;
 
 /// One value.
 #[derive(Clone, Debug, PartialEq)]

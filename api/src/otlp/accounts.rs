@@ -4,6 +4,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Signal;
+use super::collector::Failure;
+use super::exporter::Refused;
 
 /// One signal's account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub struct Exported {
 struct Line {
     flow: Flow,
     up: Option<bool>,
+    /// Why the collector last refused something for good.
+    refused: Option<String>,
 }
 
 /// The accounts.
@@ -85,10 +89,16 @@ impl Accounts {
         self.lines()[signal as usize].flow.dropped += count;
     }
 
-    /// The collector has some, and refused the rest for good.
-    pub(crate) fn answered(&self, signal: Signal, confirmed: u64, refused: u64) {
+    /// What became of an export of so many: the collector has them but for those it refused, or it
+    /// will never take them, or there will be another try.
+    pub(crate) fn answered(&self, signal: Signal, count: u64, answer: &Result<Refused, Failure>) {
+        let refused = match answer {
+            Ok(refused) => refused.count.min(count),
+            Err(failure) if failure.for_good => count,
+            Err(_) => return,
+        };
         let line = &mut self.lines()[signal as usize];
-        line.flow.confirmed += confirmed;
+        line.flow.confirmed += count - refused;
         line.flow.dropped += refused;
     }
 
@@ -107,20 +117,35 @@ impl Accounts {
         left
     }
 
-    /// Whether the collector takes the signal; says so in the log when that changes.
-    pub(crate) fn collector(&self, signal: Signal, outcome: Result<(), &tonic::Status>) {
-        let before = self.lines()[signal as usize].up.replace(outcome.is_ok());
+    /// Whether the collector takes the signal; says so in the log when that changes, and when
+    /// something is refused for another reason than the last time.
+    pub(crate) fn collector(&self, signal: Signal, answer: Result<&Refused, &Failure>) {
+        let refused = match answer {
+            Ok(refused) if refused.count > 0 => Some(refused.why.clone()),
+            Err(failure) if failure.for_good => Some(failure.said.clone()),
+            Ok(_) | Err(_) => None,
+        };
+        let (before, news) = {
+            let line = &mut self.lines()[signal as usize];
+            let news = refused.filter(|why| line.refused.as_ref() != Some(why));
+            if news.is_some() {
+                line.refused.clone_from(&news);
+            }
+            (line.up.replace(answer.is_ok()), news)
+        };
         let signal = signal.name();
-        match (before, outcome) {
-            (Some(false), Ok(())) => tracing::info!(signal, "the OTLP collector takes it again"),
-            (None, Ok(())) => tracing::info!(signal, "the OTLP collector takes it"),
-            (None | Some(true), Err(status)) => tracing::warn!(
+        match (before, answer) {
+            (Some(false), Ok(_)) => tracing::info!(signal, "the OTLP collector takes it again"),
+            (None, Ok(_)) => tracing::info!(signal, "the OTLP collector takes it"),
+            (None | Some(true), Err(failure)) if !failure.for_good => tracing::warn!(
                 signal,
-                code = ?status.code(),
                 "the OTLP collector does not take it: {}; trying again",
-                status.message()
+                failure.said
             ),
-            (Some(true), Ok(())) | (Some(false), Err(_)) => {}
+            _ => {}
+        }
+        if let Some(why) = news {
+            tracing::warn!(signal, %why, "the OTLP collector refuses some of it for good");
         }
     }
 
@@ -136,11 +161,21 @@ mod tests {
     #[test]
     fn what_was_handed_over_is_confirmed_dropped_or_under_way() {
         let accounts = Accounts::new(vec![Signal::Logs]);
-        accounts.handed_over(Signal::Logs, 10);
-        accounts.answered(Signal::Logs, 5, 1);
+        accounts.handed_over(Signal::Logs, 14);
+        let one = Refused {
+            count: 1,
+            why: String::new(),
+        };
+        accounts.answered(Signal::Logs, 6, &Ok(one));
         accounts.dropped(Signal::Logs, 2);
+        let failure = |for_good| Failure {
+            for_good,
+            said: String::new(),
+        };
+        accounts.answered(Signal::Logs, 4, &Err(failure(true)));
+        accounts.answered(Signal::Logs, 2, &Err(failure(false)));
         let flow = accounts.exported().records.expect("kept");
-        assert_eq!((flow.confirmed, flow.dropped, flow.under_way()), (5, 3, 2));
+        assert_eq!((flow.confirmed, flow.dropped, flow.under_way()), (5, 7, 2));
         assert_eq!(accounts.exported().spans, None, "spans are not exported");
     }
 }

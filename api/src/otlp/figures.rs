@@ -18,6 +18,7 @@ use tokio::time::MissedTickBehavior;
 use super::Signal;
 use super::accounts::Accounts;
 use super::collector::Collector;
+use super::exporter::Refused;
 use crate::figures::catalog::{self, Kind};
 use crate::figures::{Figures, Sample, Source};
 
@@ -43,8 +44,8 @@ impl Export {
             };
             let figures = self.source.figures().await;
             let outcome = self.collector.metrics(self.request(&figures)).await;
-            self.accounts
-                .collector(Signal::Metrics, outcome.as_ref().copied());
+            let answer = outcome.map(|()| Refused::default());
+            self.accounts.collector(Signal::Metrics, answer.as_ref());
             if last {
                 return;
             }

@@ -1,4 +1,4 @@
-//! OpenTelemetry export (D18): denials as log records, the figures as metrics, commands as traces.
+//! OpenTelemetry export (D18): denials and drift as log records, the figures as metrics, commands as traces.
 //!
 //! Each signal has a task of its own that talks to the collector; what waits for it waits in a bounded
 //! queue that counts what it drops. The engine hands over and goes on: nothing here is ever awaited by
@@ -7,7 +7,8 @@
 
 pub mod accounts;
 mod collector;
-mod denials;
+mod events;
+mod exporter;
 mod figures;
 mod records;
 mod resource;
@@ -17,6 +18,8 @@ mod spans;
 use std::sync::Arc;
 use std::time::Duration;
 
+use opentelemetry::InstrumentationScope;
+use opentelemetry_otlp::{LogExporter, SpanExporter};
 use opentelemetry_sdk::Resource;
 use syva_actors::Engine;
 use tokio::sync::{mpsc, watch};
@@ -28,6 +31,7 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::figures::{Build, Source};
 use accounts::Accounts;
 use collector::Collector;
+use exporter::Exporter;
 use settings::{Settings, SettingsError};
 
 /// How long what is left may take to go out when the daemon stops.
@@ -36,7 +40,7 @@ const GRACE: Duration = Duration::from_secs(3);
 /// What is exported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// Denials.
+    /// Denials and drift.
     Logs,
     /// Figures.
     Metrics,
@@ -65,9 +69,9 @@ pub struct Otlp {
     resource: Resource,
     version: &'static str,
     interval: Duration,
-    logs: Option<Collector>,
+    logs: Option<Exporter<LogExporter>>,
     metrics: Option<Collector>,
-    traces: Option<(Collector, spans::Taken)>,
+    traces: Option<(Exporter<SpanExporter>, spans::Taken)>,
 }
 
 impl Otlp {
@@ -84,13 +88,14 @@ impl Otlp {
         let connect = |signal| settings.target(signal).map(Collector::new).transpose();
         let accounts = Arc::new(Accounts::new(signals));
         let resource = resource::of_this_node(build);
-        let traces = connect(Signal::Traces)?;
+        let (logs, traces) = (connect(Signal::Logs)?, connect(Signal::Traces)?);
+        let traces = traces.map(|to| to.traces(&resource)).transpose()?;
         Ok(Some(Otlp {
-            logs: connect(Signal::Logs)?,
+            logs: logs.map(|to| to.logs(&resource)).transpose()?,
             metrics: connect(Signal::Metrics)?,
-            traces: traces.map(|collector| {
+            traces: traces.map(|exporter| {
                 let taken = spans::take(resource.clone(), Arc::clone(&accounts));
-                (collector, taken)
+                (exporter, taken)
             }),
             accounts,
             resource,
@@ -122,21 +127,22 @@ impl Otlp {
     ) {
         let mut tasks = JoinSet::new();
         let accounts = Arc::clone(&self.accounts);
-        if let Some(collector) = self.logs {
-            let (queue, waiting) = mpsc::channel(denials::QUEUE);
-            let handed = denials::hand_over(
+        if let Some(exporter) = self.logs {
+            let (queue, waiting) = mpsc::channel(events::QUEUE);
+            let handed = events::hand_over(
                 Arc::clone(&engine),
                 queue,
                 Arc::clone(&accounts),
                 stopped.clone(),
             );
             tasks.spawn(handed);
-            let export = denials::Export {
-                collector,
+            let scope = InstrumentationScope::builder("syva").with_version(self.version);
+            let export = events::Export {
+                exporter,
                 engine,
                 accounts: Arc::clone(&accounts),
-                resource: resource::encoded(&self.resource),
-                version: self.version,
+                scope: scope.build(),
+                records: records::Records::new(),
             };
             tasks.spawn(export.run(waiting));
         }
@@ -150,8 +156,8 @@ impl Otlp {
             };
             tasks.spawn(export.run(self.interval, stopped.clone()));
         }
-        if let Some((collector, taken)) = self.traces {
-            let export = taken.export(collector, Arc::clone(&accounts), &self.resource);
+        if let Some((exporter, taken)) = self.traces {
+            let export = taken.export(exporter, Arc::clone(&accounts));
             tasks.spawn(export.run(stopped.clone()));
         }
         // An error: nobody is left to stop it, which is the same.

@@ -1,12 +1,12 @@
-//! Records: a denial as an OTLP log record. `docs/telemetry.md` has every attribute.
+//! Records: a denial, or a row that drifted, as an OTLP log record. `docs/telemetry.md` has every attribute.
 
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, SeverityNumber};
+use opentelemetry::logs::{LogRecord as _, Logger as _, LoggerProvider as _, Severity};
+use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
 use rustix::time::{ClockId, clock_gettime};
+use syva_actors::drift::Drift;
 use syva_actors::fanout::{Delivery, Denial};
 use syva_model::command::Pod;
 use syva_model::hook::{Hook, ObjectKind};
@@ -42,71 +42,99 @@ impl Clocks {
         }
     }
 
-    fn wall(self, monotonic_ns: u64) -> Duration {
+    fn wall(self, monotonic_ns: u64) -> SystemTime {
         let ago = self
             .monotonic
             .saturating_sub(Duration::from_nanos(monotonic_ns));
-        self.now.saturating_sub(ago)
+        UNIX_EPOCH + self.now.saturating_sub(ago)
     }
 }
 
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
+struct Attributes<'a>(&'a mut SdkLogRecord);
 
-struct Attributes(Vec<KeyValue>);
-
-impl Attributes {
-    fn put(&mut self, key: &str, value: Value) {
-        self.0.push(KeyValue {
-            key: key.to_owned(),
-            value: Some(AnyValue { value: Some(value) }),
-            ..KeyValue::default()
-        });
-    }
-
-    fn text(&mut self, key: &str, value: &str) {
+impl Attributes<'_> {
+    fn text(&mut self, key: &'static str, value: &str) {
         if !value.is_empty() {
-            self.put(key, Value::StringValue(value.to_owned()));
+            self.0.add_attribute(key, value.to_owned());
         }
     }
 
     /// OTLP has signed integers only; nothing here comes near the difference.
-    fn number(&mut self, key: &str, value: impl Into<u64>) {
+    fn number(&mut self, key: &'static str, value: impl Into<u64>) {
         let value = i64::try_from(value.into()).unwrap_or(i64::MAX);
-        self.put(key, Value::IntValue(value));
+        self.0.add_attribute(key, value);
     }
 }
 
-/// The record of a denial.
-pub(crate) fn record(
+/// Makes records.
+pub(crate) struct Records(SdkLogger);
+
+impl Records {
+    /// The SDK makes a record only from a logger; nothing is emitted through this one.
+    pub(crate) fn new() -> Records {
+        Records(SdkLoggerProvider::builder().build().logger("syva"))
+    }
+
+    /// The record of a denial.
+    pub(crate) fn denial(
+        &self,
+        delivery: &Delivery,
+        containers: &HashMap<CgroupId, Container>,
+        clocks: Clocks,
+    ) -> SdkLogRecord {
+        let denial = &*delivery.denial;
+        let (event_name, severity, text) = match denial.kernel.verdict {
+            Verdict::Deny => ("syva.denial", Severity::Warn, "WARN"),
+            Verdict::WouldDeny => ("syva.audit", Severity::Info, "INFO"),
+        };
+        let mut record = self.0.create_log_record();
+        record.set_event_name(event_name);
+        record.set_timestamp(clocks.wall(denial.kernel.monotonic_ns));
+        record.set_observed_timestamp(UNIX_EPOCH + clocks.now);
+        record.set_severity_number(severity);
+        record.set_severity_text(text);
+        record.set_body(what_failed(denial).into());
+        attributes(delivery, containers, &mut Attributes(&mut record));
+        record
+    }
+
+    /// The record of a row that a map held though the journal does not say so.
+    pub(crate) fn drift(&self, drift: &Drift, clocks: Clocks) -> SdkLogRecord {
+        let mut record = self.0.create_log_record();
+        record.set_event_name("syva.drift");
+        record.set_timestamp(drift.time);
+        record.set_observed_timestamp(UNIX_EPOCH + clocks.now);
+        record.set_severity_number(Severity::Warn);
+        record.set_severity_text("WARN");
+        let (map, key) = (drift.table.name(), &drift.key);
+        let row = |row: &Option<String>| row.clone().unwrap_or_else(|| "no row".into());
+        let (found, wanted) = (row(&drift.found), row(&drift.wanted));
+        let body = format!("map {map} held {found} at {key}; the journal says {wanted}: repaired");
+        record.set_body(body.into());
+        let mut to = Attributes(&mut record);
+        to.text("syva.map", map);
+        to.text("syva.drift.key", key);
+        to.text(
+            "syva.drift.found",
+            drift.found.as_deref().unwrap_or_default(),
+        );
+        to.text(
+            "syva.drift.wanted",
+            drift.wanted.as_deref().unwrap_or_default(),
+        );
+        to.number("syva.drift.rows", drift.rows);
+        to.number("syva.seq", drift.seq);
+        record
+    }
+}
+
+fn attributes(
     delivery: &Delivery,
     containers: &HashMap<CgroupId, Container>,
-    clocks: Clocks,
-) -> LogRecord {
-    let denial = &*delivery.denial;
-    let (event_name, severity, text) = match denial.kernel.verdict {
-        Verdict::Deny => ("syva.denial", SeverityNumber::Warn, "WARN"),
-        Verdict::WouldDeny => ("syva.audit", SeverityNumber::Info, "INFO"),
-    };
-    LogRecord {
-        time_unix_nano: nanos(clocks.wall(denial.kernel.monotonic_ns)),
-        observed_time_unix_nano: nanos(clocks.now),
-        severity_number: severity.into(),
-        severity_text: text.to_owned(),
-        body: Some(AnyValue {
-            value: Some(Value::StringValue(what_failed(denial))),
-        }),
-        attributes: attributes(delivery, containers),
-        event_name: event_name.to_owned(),
-        ..LogRecord::default()
-    }
-}
-
-fn attributes(delivery: &Delivery, containers: &HashMap<CgroupId, Container>) -> Vec<KeyValue> {
+    to: &mut Attributes<'_>,
+) {
     let denial = &*delivery.denial;
     let kernel = &denial.kernel;
-    let mut to = Attributes(Vec::with_capacity(24));
     to.text("syva.hook", kernel.hook.name());
     to.text(
         "syva.decision",
@@ -126,7 +154,7 @@ fn attributes(delivery: &Delivery, containers: &HashMap<CgroupId, Container>) ->
     to.number("thread.id", kernel.tid);
     to.text("thread.name", &kernel.comm);
     match kernel.hook.object_kind() {
-        ObjectKind::File => file(denial, &mut to),
+        ObjectKind::File => file(denial, to),
         ObjectKind::Task => {
             to.number("syva.target.pid", kernel.object_pid);
         }
@@ -147,10 +175,9 @@ fn attributes(delivery: &Delivery, containers: &HashMap<CgroupId, Container>) ->
         to.text("k8s.pod.name", &pod.name);
         to.text("k8s.pod.uid", &pod.uid);
     }
-    to.0
 }
 
-fn file(denial: &Denial, to: &mut Attributes) {
+fn file(denial: &Denial, to: &mut Attributes<'_>) {
     let kernel = &denial.kernel;
     // From two levels below its claim on, the event does not hold what lies between.
     let whole = kernel.claim.is_some() && kernel.depth < 2 && denial.path.starts_with('/');

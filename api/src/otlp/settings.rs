@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use tonic::metadata::{Ascii, MetadataKey, MetadataMap, MetadataValue};
+use tonic::transport::{Certificate, Identity};
 
 use super::Signal;
 
@@ -16,12 +17,25 @@ const INTERVAL: Duration = Duration::from_secs(60);
 /// Where one signal goes.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// The collector, `http://HOST:PORT`.
+    /// The collector, `http://HOST:PORT` or `https://HOST:PORT`.
     pub endpoint: String,
     /// What is sent along with each export.
     pub headers: MetadataMap,
     /// How long one may take.
     pub timeout: Duration,
+    /// Whether exports are compressed.
+    pub gzip: bool,
+    /// What `https://` rests on.
+    pub tls: Tls,
+}
+
+/// What TLS rests on.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// Who may vouch for the collector; without it, whoever the node trusts.
+    pub authority: Option<Certificate>,
+    /// What the daemon shows of itself, if it is asked.
+    pub identity: Option<Identity>,
 }
 
 /// What is exported where.
@@ -37,7 +51,7 @@ pub struct Settings {
 pub enum SettingsError {
     /// An endpoint.
     #[error(
-        "cannot export to {endpoint:?}: {why}; the endpoint is http://HOST:PORT of a collector that takes OTLP over gRPC"
+        "cannot export to {endpoint:?}: {why}; the endpoint is http://HOST:PORT or https://HOST:PORT of a collector that takes OTLP over gRPC"
     )]
     Endpoint {
         /// The endpoint.
@@ -54,6 +68,16 @@ pub enum SettingsError {
         value: String,
         /// Why not.
         why: &'static str,
+    },
+    /// A file that a variable names.
+    #[error("cannot read {variable}={path:?}: {said}; it names a PEM file")]
+    File {
+        /// The variable.
+        variable: String,
+        /// The file.
+        path: String,
+        /// What the system said.
+        said: String,
     },
 }
 
@@ -89,6 +113,8 @@ impl Settings {
                 endpoint,
                 headers: headers(own("HEADERS"))?,
                 timeout: millis(own("TIMEOUT"))?.unwrap_or(TIMEOUT),
+                gzip: gzip(own("COMPRESSION"))?,
+                tls: tls(own)?,
             });
         }
         let interval = "OTEL_METRIC_EXPORT_INTERVAL".to_owned();
@@ -111,6 +137,41 @@ fn bad(variable: String, value: String, why: &'static str) -> SettingsError {
         value,
         why,
     }
+}
+
+fn gzip(set: Option<(String, String)>) -> Result<bool, SettingsError> {
+    let Some((name, value)) = set else {
+        return Ok(false);
+    };
+    match value.trim() {
+        "gzip" => Ok(true),
+        "none" => Ok(false),
+        _ => Err(bad(name, value, "it is gzip or none")),
+    }
+}
+
+fn tls(own: impl Fn(&str) -> Option<(String, String)>) -> Result<Tls, SettingsError> {
+    let file = |what: &str| own(what).map(|(name, path)| pem(name, path)).transpose();
+    let identity = match (file("CLIENT_CERTIFICATE")?, file("CLIENT_KEY")?) {
+        (Some(certificate), Some(key)) => Some(Identity::from_pem(certificate, key)),
+        (None, None) => None,
+        _ => {
+            let name = "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and _CLIENT_KEY".into();
+            return Err(bad(name, "…".into(), "only one of them is set"));
+        }
+    };
+    Ok(Tls {
+        authority: file("CERTIFICATE")?.map(Certificate::from_pem),
+        identity,
+    })
+}
+
+fn pem(variable: String, path: String) -> Result<Vec<u8>, SettingsError> {
+    std::fs::read(&path).map_err(|error| SettingsError::File {
+        variable,
+        path,
+        said: error.to_string(),
+    })
 }
 
 fn millis(set: Option<(String, String)>) -> Result<Option<Duration>, SettingsError> {
@@ -215,6 +276,15 @@ mod tests {
         assert!(read(Some("http://c:1"), &protocol).is_err());
         let timeout = [("OTEL_EXPORTER_OTLP_TIMEOUT", "10s")];
         assert!(read(Some("http://c:1"), &timeout).is_err());
+        let compression = [("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd")];
+        assert!(read(Some("http://c:1"), &compression).is_err());
+        let missing = [("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem")];
+        let error = read(Some("https://c:1"), &missing).expect_err("no such file");
+        assert!(error.to_string().contains("/nowhere/ca.pem"), "{error}");
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let half = [("OTEL_EXPORTER_OTLP_CLIENT_KEY", file)];
+        let error = read(Some("https://c:1"), &half).expect_err("half of a pair");
+        assert!(error.to_string().contains("only one"), "{error}");
         let headers = [("OTEL_EXPORTER_OTLP_HEADERS", "key=sec%ret")];
         let error = read(Some("http://c:1"), &headers).expect_err("bad");
         assert!(!error.to_string().contains("sec"), "{error}");

@@ -6,22 +6,20 @@ use std::time::Duration;
 
 use opentelemetry::Context;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::transform::common::tonic::ResourceAttributesWithSchema;
-use opentelemetry_proto::transform::trace::tonic::group_spans_by_resource_and_scope;
+use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, Span, SpanData, SpanProcessor};
 use tokio::sync::{mpsc, watch};
-use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
+use tracing::{Level, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
 use super::Signal;
 use super::accounts::Accounts;
-use super::collector::Collector;
+use super::exporter::Exporter;
 
 /// How many spans may wait.
 const QUEUE: usize = 8192;
@@ -81,9 +79,15 @@ impl Taken {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        let own = Targets::new()
-            .with_default(LevelFilter::OFF)
-            .with_target("syva", LevelFilter::INFO);
+        // Spans are at debug, so that no log line carries them unless it is asked to.
+        let own = filter_fn(|metadata| {
+            let most = match metadata.is_span() {
+                true => Level::DEBUG,
+                false => Level::INFO,
+            };
+            metadata.target().starts_with("syva") && *metadata.level() <= most
+        });
+        let own = own.with_max_level_hint(LevelFilter::DEBUG);
         tracing_opentelemetry::layer()
             .with_tracer(self.provider.tracer("syva"))
             .with_filter(own)
@@ -92,15 +96,13 @@ impl Taken {
     /// What exports them.
     pub(crate) fn export(
         self,
-        collector: Collector,
+        exporter: Exporter<SpanExporter>,
         accounts: Arc<Accounts>,
-        resource: &Resource,
     ) -> Export {
         Export {
             taken: self,
-            collector,
+            exporter,
             accounts,
-            resource: resource.into(),
         }
     }
 }
@@ -108,9 +110,8 @@ impl Taken {
 /// What exports them.
 pub(crate) struct Export {
     taken: Taken,
-    collector: Collector,
+    exporter: Exporter<SpanExporter>,
     accounts: Arc<Accounts>,
-    resource: ResourceAttributesWithSchema,
 }
 
 impl Export {
@@ -138,20 +139,14 @@ impl Export {
         }
     }
 
+    /// One try: what fails is dropped.
     async fn send(&self, spans: Vec<SpanData>) {
         let count = spans.len() as u64;
-        let resource_spans = group_spans_by_resource_and_scope(spans, &self.resource);
-        let answer = self
-            .collector
-            .traces(ExportTraceServiceRequest { resource_spans })
-            .await;
-        let refused = match &answer {
-            Ok(refused) => (*refused).min(count),
-            Err(_) => count,
-        };
-        self.accounts
-            .collector(Signal::Traces, answer.as_ref().map(|_| ()));
-        self.accounts
-            .answered(Signal::Traces, count - refused, refused);
+        let answer = self.exporter.export(spans).await;
+        self.accounts.collector(Signal::Traces, answer.as_ref());
+        match answer {
+            Ok(refused) => self.accounts.answered(Signal::Traces, count, &Ok(refused)),
+            Err(_) => self.accounts.dropped(Signal::Traces, count),
+        }
     }
 }

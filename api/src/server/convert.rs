@@ -45,10 +45,12 @@ pub fn policy(policy: v1::ZonePolicy) -> Result<PolicyRequest, Status> {
     Ok(PolicyRequest {
         policy: policy_fields,
         host_paths: policy.host_paths,
+        host_sockets: policy.host_sockets,
     })
 }
 
-/// A zone's policy as the protocol has it; its host paths are its policy's claims.
+/// A zone's policy as the protocol has it; its host paths are its policy's claims, and its
+/// host sockets those that its policy gives.
 pub fn zone_policy(state: &State, zone: &Zone) -> v1::ZonePolicy {
     let of_policy = state
         .claims_in(zone.id)
@@ -75,6 +77,11 @@ pub fn zone_policy(state: &State, zone: &Zone) -> v1::ZonePolicy {
         }
         .into(),
         allowed_egress_cidrs: zone.policy.allowed_egress_cidrs.clone(),
+        host_sockets: state
+            .host_sockets_in(zone.id)
+            .filter(|(_, given)| given.by_policy)
+            .map(|(_, given)| given.path.clone())
+            .collect(),
     }
 }
 

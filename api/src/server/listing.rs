@@ -1,5 +1,8 @@
 //! Listings of the state, limited to a zone if one is named.
 
+use std::collections::BTreeMap;
+
+use syva_model::host_socket::Grant;
 use syva_model::image::{Scope, ZoneId};
 use syva_model::name::Party;
 use syva_model::state::{Claim, State};
@@ -50,6 +53,11 @@ pub fn host_paths(state: &State, name: &str) -> Result<Vec<v1::HostPath>, Status
         inode,
         state: standing.to_owned(),
         seq: claim.seq,
+        by_policy: claim.by_policy.is_some(),
+        by_command: claim.by_command.is_some(),
+        // The journal knows; see `claimants`.
+        claimed_by: None,
+        claimed_at_unix_ns: 0,
     };
     let held = state
         .claims
@@ -64,4 +72,44 @@ pub fn host_paths(state: &State, name: &str) -> Result<Vec<v1::HostPath>, Status
         .collect();
     paths.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(paths)
+}
+
+/// Host sockets given to zones, lost ones too, in order of zone and path. One that is given both by
+/// somebody and by default is listed for each.
+pub fn host_sockets(state: &State, name: &str) -> Result<Vec<v1::HostSocket>, Status> {
+    let only = only(state, name)?;
+    let entry = |zone: ZoneId, path: &str, standing: &str, seq: u64, by_default: bool| {
+        (only.is_none_or(|only| only == zone)).then(|| v1::HostSocket {
+            zone: state.zone_label(zone),
+            path: path.to_owned(),
+            state: standing.to_owned(),
+            seq,
+            by_default,
+        })
+    };
+    let held = state
+        .host_sockets
+        .iter()
+        .filter_map(|(grant, given)| entry(grant.zone, &given.path, "held", given.seq, false));
+    let lost = state
+        .lost_sockets
+        .iter()
+        .filter_map(|lost| entry(lost.zone, &lost.given.path, "lost", lost.given.seq, false));
+    // Of several units in a zone the first that was attached gave it.
+    let mut of_units = BTreeMap::new();
+    for member in state.members.values() {
+        for facts in &member.unit_sockets {
+            let (zone, socket) = (member.zone, facts.socket);
+            let first = of_units
+                .entry(Grant { zone, socket })
+                .or_insert((&facts.path, member.seq));
+            first.1 = first.1.min(member.seq);
+        }
+    }
+    let of_units = of_units
+        .iter()
+        .filter_map(|(grant, (path, seq))| entry(grant.zone, path, "held", *seq, true));
+    let mut sockets: Vec<v1::HostSocket> = held.chain(lost).chain(of_units).collect();
+    sockets.sort_by(|a, b| (&a.zone, &a.path, a.by_default).cmp(&(&b.zone, &b.path, b.by_default)));
+    Ok(sockets)
 }

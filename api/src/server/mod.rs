@@ -1,5 +1,6 @@
 //! The services: `syva.core.v1` over a Unix socket, with gRPC health and reflection beside it.
 
+mod claimants;
 mod convert;
 mod journal;
 mod listing;

@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 
 use super::status::Known;
 use super::trailers::NotEnforced;
-use super::{convert, journal, listing, refuse, status, trace, watch};
+use super::{claimants, convert, journal, listing, refuse, status, trace, watch};
 use crate::v1;
 use crate::v1::syva_core_server::SyvaCore;
 
@@ -344,7 +344,59 @@ impl SyvaCore for Service {
         let paths = self
             .ask(move |state, _| listing::host_paths(state, &name))
             .await??;
+        let paths = claimants::told(self.engine.journal(), paths).await?;
         Ok(Response::new(v1::ListHostPathsResponse { paths }))
+    }
+
+    async fn remove_host_path(
+        &self,
+        request: Request<v1::RemoveHostPathRequest>,
+    ) -> Reply<v1::RemoveHostPathResponse> {
+        let ask = |m: v1::RemoveHostPathRequest| {
+            let (zone, path) = (m.zone_name, m.path);
+            Ok(Ask::RemoveHostPath { zone, path })
+        };
+        let (ok, message) = self.said(request, &[RefusalKind::Conflict], ask).await?;
+        Ok(Response::new(v1::RemoveHostPathResponse { ok, message }))
+    }
+
+    async fn allow_host_socket(
+        &self,
+        request: Request<v1::AllowHostSocketRequest>,
+    ) -> Reply<v1::AllowHostSocketResponse> {
+        let ask = |m: v1::AllowHostSocketRequest| {
+            let (zone, path) = (m.zone_name, m.path);
+            Ok(Ask::AllowHostSocket { zone, path })
+        };
+        let reply = self.done(request, ask).await?.reply;
+        let (message, notes) = (reply.message, reply.notes);
+        Ok(Response::new(v1::AllowHostSocketResponse {
+            message,
+            notes,
+        }))
+    }
+
+    async fn deny_host_socket(
+        &self,
+        request: Request<v1::DenyHostSocketRequest>,
+    ) -> Reply<v1::DenyHostSocketResponse> {
+        let ask = |m: v1::DenyHostSocketRequest| {
+            let (zone, path) = (m.zone_name, m.path);
+            Ok(Ask::DenyHostSocket { zone, path })
+        };
+        let message = self.done(request, ask).await?.reply.message;
+        Ok(Response::new(v1::DenyHostSocketResponse { message }))
+    }
+
+    async fn list_host_sockets(
+        &self,
+        request: Request<v1::ListHostSocketsRequest>,
+    ) -> Reply<v1::ListHostSocketsResponse> {
+        let name = request.into_inner().zone_name;
+        let sockets = self
+            .ask(move |state, _| listing::host_sockets(state, &name))
+            .await??;
+        Ok(Response::new(v1::ListHostSocketsResponse { sockets }))
     }
 }
 

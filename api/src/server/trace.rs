@@ -9,7 +9,7 @@ use crate::v1::syva_core_server::SERVICE_NAME;
 /// The span of a command that came as the message `T`.
 pub fn command<T>(peer: &Peer) -> Span {
     let method = format!("{SERVICE_NAME}/{}", rpc_of::<T>());
-    tracing::info_span!(
+    tracing::debug_span!(
         "command",
         otel.name = method,
         otel.kind = "server",

@@ -4,7 +4,7 @@ use syva_actors::fanout::{Delivery, Denial};
 use syva_model::decision::Operation;
 use syva_model::hook::{Hook, ObjectKind};
 use syva_model::image::ZoneId;
-use syva_model::kernel::Verdict;
+use syva_model::kernel::{KernelEvent, Verdict};
 
 use crate::v1;
 
@@ -55,8 +55,10 @@ fn context(denial: &Denial) -> String {
             format!("inode {}", kernel.inode)
         }
         Hook::TaskKill => format!("signal {} to process {}", kernel.signal, kernel.object_pid),
-        Hook::UnixStreamConnect if denial.path.is_empty() => "an unnamed socket".to_owned(),
-        Hook::UnixStreamConnect => format!("socket {}", denial.path),
+        Hook::UnixStreamConnect | Hook::UnixMaySend if denial.path.is_empty() => {
+            "an unnamed socket".to_owned()
+        }
+        Hook::UnixStreamConnect | Hook::UnixMaySend => format!("socket {}", denial.path),
         Hook::PtraceAccessCheck if kernel.operation == Operation::Inspect => {
             format!("reading about process {}", kernel.object_pid)
         }
@@ -73,6 +75,7 @@ pub(crate) fn what_failed(denial: &Denial) -> String {
         Hook::FileOpen => format!("opening {}", denial.path),
         Hook::TaskKill => format!("sending signal {}", kernel.signal),
         Hook::UnixStreamConnect => format!("connecting to {}", context(denial)),
+        Hook::UnixMaySend => format!("connecting or sending to {}", context(denial)),
         Hook::BprmCheckSecurity => format!("executing {}", denial.path),
         Hook::MmapFile => format!("mapping {} to execute it", denial.path),
         Hook::PtraceAccessCheck | Hook::PtraceTraceme => context(denial),
@@ -83,7 +86,19 @@ pub(crate) fn what_failed(denial: &Denial) -> String {
         Verdict::Deny => "was refused with EPERM",
         Verdict::WouldDeny => "would be refused if the zone were not audited",
     };
-    format!("{what} by {who} {outcome}")
+    let because = if is_host_socket(kernel) {
+        format!(
+            ": zone {} was not given this socket of the host",
+            denial.zone
+        )
+    } else {
+        String::new()
+    };
+    format!("{what} by {who} {outcome}{because}")
+}
+
+fn is_host_socket(kernel: &KernelEvent) -> bool {
+    kernel.object == ZoneId::HOST && kernel.hook.object_kind() == ObjectKind::Socket
 }
 
 fn why(denial: &Denial) -> String {
@@ -118,7 +133,16 @@ fn causes(denial: &Denial) -> Vec<String> {
     } = denial;
     // Between two zones no command opens tracing, and inside one no pair does.
     let pair = kernel.operation == Operation::Use || kernel.object == ZoneId::HOST;
-    let mut causes = vec![if kernel.subject == kernel.object && !pair {
+    let mut causes = Vec::new();
+    // What is named is what can be given: a bare name is a socket bound by a relative path.
+    if is_host_socket(kernel) && denial.path.starts_with(['/', '@']) {
+        causes.push(format!(
+            "this socket of the host was not given to zone {zone}; if it should be: syva-cli host-sockets \
+             allow {zone} {}",
+            denial.path
+        ));
+    }
+    causes.push(if kernel.subject == kernel.object && !pair {
         format!(
             "zone {zone} is registered without allow_ptrace (syva-cli zones register --allow-ptrace)"
         )
@@ -128,7 +152,7 @@ fn causes(denial: &Denial) -> Vec<String> {
         )
     } else {
         "tracing across zones is refused even for an allowed pair".to_owned()
-    }];
+    });
     if kernel.hook.object_kind() == ObjectKind::File {
         causes.push(format!(
             "the path is claimed by {target}: syva-cli host-paths list --zone {target}"
@@ -146,12 +170,15 @@ mod tests {
     use std::sync::Arc;
 
     use syva_model::image::CgroupId;
-    use syva_model::kernel::KernelEvent;
 
     use super::*;
 
     fn told(operation: Operation, object: u32, target: &str) -> v1::DenyEvent {
-        let kernel = KernelEvent {
+        tell(kernel(operation, object), target, "")
+    }
+
+    fn kernel(operation: Operation, object: u32) -> KernelEvent {
+        KernelEvent {
             monotonic_ns: 1,
             hook: Hook::PtraceAccessCheck,
             verdict: Verdict::Deny,
@@ -170,16 +197,39 @@ mod tests {
             name: String::new(),
             applied: 0,
             applying: 0,
-        };
+        }
+    }
+
+    fn tell(kernel: KernelEvent, target: &str, path: &str) -> v1::DenyEvent {
         event(&Delivery {
             denial: Arc::new(Denial {
                 kernel,
                 zone: "web".into(),
                 target: target.into(),
-                path: String::new(),
+                path: path.into(),
             }),
             lost_before: 0,
         })
+    }
+
+    #[test]
+    fn of_a_host_socket_it_is_said_how_it_alone_could_be_given() {
+        for hook in [Hook::UnixStreamConnect, Hook::UnixMaySend] {
+            let at = |object| KernelEvent {
+                hook,
+                ..kernel(Operation::Use, object)
+            };
+            let bus = tell(at(0), "host", "/run/dbus/system_bus_socket");
+            let causes = bus.possible_causes.join("\n");
+            assert!(causes.contains("host-sockets allow web /run/dbus/system_bus_socket"));
+            assert!(causes.contains("comms allow web host"));
+            assert!(bus.what_failed.contains("was not given this socket"));
+            assert!(bus.context.ends_with("/run/dbus/system_bus_socket"));
+            // What cannot be given is not offered.
+            for other in [tell(at(0), "host", ""), tell(at(2), "db", "/s")] {
+                assert!(!other.possible_causes.join("\n").contains("host-sockets"));
+            }
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod collector;
 mod docs;
+mod faults;
 mod http;
 mod node;
 mod otlp;

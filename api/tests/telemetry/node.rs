@@ -136,6 +136,7 @@ impl Node {
         let config = Config {
             journal_dir: dir.path().join("journal"),
             cgroup_root: dir.path().join("cgroup"),
+            vantage: syva_actors::vantage::Vantage::own(),
             mode: None,
             facts,
             reconcile_every: Duration::from_secs(3600),

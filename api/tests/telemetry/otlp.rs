@@ -3,14 +3,13 @@
 //! and the fan-out; it is the memory backend that hands them out, since no kernel denies here.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use syva_model::decision::Operation;
 use syva_model::hook::Hook;
-use syva_model::image::ZoneId;
+use syva_model::image::{Pair, ZoneId};
 use syva_model::kernel::{KernelEvent, Verdict};
 use syva_rpc::figures::Build;
 use syva_rpc::otlp::Otlp;
@@ -19,7 +18,7 @@ use syva_rpc::otlp::settings::Settings;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::collector::{Shelf, free_addr};
+use crate::collector::{Answer, Shelf, free_addr};
 use crate::node::Node;
 
 pub const BUILD: Build = Build {
@@ -27,12 +26,24 @@ pub const BUILD: Build = Build {
     git_sha: "abcdef",
 };
 
+/// What leaves only the logs.
+pub const LOGS_ONLY: [(&str, &str); 2] = [
+    ("OTEL_METRICS_EXPORTER", "none"),
+    ("OTEL_TRACES_EXPORTER", "none"),
+];
+
 /// Export to an endpoint that is not there yet or never.
 pub fn otlp(endpoint: String, logs_only: bool) -> Otlp {
-    let settings = Settings::read(Some(endpoint), |name| match name {
-        "OTEL_METRICS_EXPORTER" | "OTEL_TRACES_EXPORTER" if logs_only => Some("none".into()),
-        "OTEL_METRIC_EXPORT_INTERVAL" => Some("200".into()),
-        _ => None,
+    otlp_with(endpoint, if logs_only { &LOGS_ONLY } else { &[] })
+}
+
+/// Export to an endpoint, with these variables.
+pub fn otlp_with(endpoint: String, vars: &[(&str, &str)]) -> Otlp {
+    let settings = Settings::read(Some(endpoint), |name| {
+        let found = vars.iter().find(|(known, _)| *known == name);
+        let value = found.map(|(_, value)| *value);
+        let interval = (name == "OTEL_METRIC_EXPORT_INTERVAL").then_some("200");
+        value.or(interval).map(str::to_owned)
     });
     let otlp = Otlp::new(settings.expect("settings"), BUILD);
     otlp.expect("usable").expect("an endpoint is set")
@@ -189,6 +200,52 @@ async fn a_denial_says_who_what_and_under_which_policy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn drift_is_told_by_map_key_and_what_was_found_and_a_comparison_that_agrees_tells_nothing() {
+    let (shelf, addr) = (Shelf::default(), free_addr().await);
+    shelf.open(addr).await;
+    let exporting = Exporting::start(otlp(format!("http://{addr}"), true)).await;
+    let node = &exporting.node;
+    node.zone("web").await;
+    node.zone("db").await;
+    node.engine.reconcile().await.expect("agrees");
+    node.memory.tamper(|image| {
+        let row = image.zones.get_mut(&ZoneId(1)).expect("web");
+        row.privileged = true;
+        image.pairs.insert(Pair::new(ZoneId(1), ZoneId(2)));
+    });
+    let report = node.engine.reconcile().await.expect("repaired");
+    assert_eq!(report.repaired(), 2);
+    exporting.until("both arrive", || shelf.len() == 2).await;
+    let records = shelf.records.lock().expect("whole").clone();
+    let told = |record: &LogRecord, keys: [&str; 5]| keys.map(|key| attribute(record, key));
+    let keys = [
+        "syva.map",
+        "syva.drift.key",
+        "syva.drift.found",
+        "syva.drift.wanted",
+        "syva.drift.rows",
+    ];
+    let row = |privileged| format!("privileged={privileged} audit=false allow_ptrace=false");
+    let (found, wanted) = (row(true), row(false));
+    let some = |text: &str| Some(text.to_owned());
+    let zones = [
+        some("zones"),
+        some("1"),
+        some(&found),
+        some(&wanted),
+        some("2"),
+    ];
+    let pairs = [some("pairs"), some("1 2"), some("open"), None, some("2")];
+    assert_eq!(told(&records[0], keys), zones);
+    assert_eq!(told(&records[1], keys), pairs);
+    for record in &records {
+        assert_eq!(record.event_name, "syva.drift");
+        assert_eq!(record.severity_text, "WARN");
+        assert_eq!(attribute(record, "syva.seq").as_deref(), Some("3"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_a_collector_commands_and_events_go_on_until_it_comes() {
     let (shelf, addr) = (Shelf::default(), free_addr().await);
     let exporting = Exporting::start(otlp(format!("http://{addr}"), true)).await;
@@ -236,7 +293,7 @@ async fn what_does_not_fit_the_queue_or_is_refused_is_counted_to_the_last() {
     let flow = exporting.flow();
     assert_eq!(flow.handed_over + lost, 80_000);
     assert!(flow.dropped > 0, "65,536 fit the queue: {flow:?}");
-    shelf.refuses.store(1, Ordering::Relaxed);
+    shelf.answers(Answer::Refuse(1));
     shelf.open(addr).await;
     exporting
         .until("nothing is under way", || exporting.flow().under_way() == 0)
@@ -260,7 +317,7 @@ async fn what_is_left_at_the_end_is_counted_as_dropped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endpoint_that_cannot_be_used_is_told_at_the_start() {
-    for bad in ["collector:4317", "https://collector:4317", "http://"] {
+    for bad in ["collector:4317", "ftp://collector:4317", "http://"] {
         let settings = Settings::read(Some(bad.into()), |_| None).expect("settings");
         let error = Otlp::new(settings, BUILD).err().expect(bad).to_string();
         assert!(error.contains("http://HOST:PORT"), "{error}");

@@ -71,12 +71,71 @@ impl Rotel {
         panic!("{what:?} is not in what rotel printed:\n{}", self.printed());
     }
 
+    /// Waits until it has printed spans of one trace that stand above each other like that, the last
+    /// one without a parent.
+    async fn prints_chain(&self, wanted: &[&str]) {
+        for _ in 0..200 {
+            let printed = self.printed();
+            let spans = spans(&printed);
+            if spans.iter().any(|span| chain(span, &spans) == wanted) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!(
+            "{wanted:?} is not in what rotel printed:\n{}",
+            self.printed()
+        );
+    }
+
     /// Ends it, so that all it received is printed.
     fn end(&mut self) -> String {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("there");
         assert!(self.child.wait().expect("waited for").success());
         self.printed()
     }
+}
+
+/// A span as rotel prints it.
+struct Printed<'a> {
+    trace: &'a str,
+    parent: &'a str,
+    id: &'a str,
+    name: &'a str,
+}
+
+fn spans(printed: &str) -> Vec<Printed<'_>> {
+    let blocks = printed.split("\nSpan #").skip(1).map(|block| {
+        let value = |key: &str| {
+            let pairs = block.lines().filter_map(|line| line.split_once(':'));
+            let mut found = pairs.filter(|(known, _)| known.trim() == key);
+            found.next().map_or("", |(_, value)| value.trim())
+        };
+        Printed {
+            trace: value("Trace ID"),
+            parent: value("Parent ID"),
+            id: value("ID"),
+            name: value("Name"),
+        }
+    });
+    blocks.collect()
+}
+
+/// The names of a span and of all above it, up to the one that has no parent.
+fn chain<'a>(span: &Printed<'a>, spans: &[Printed<'a>]) -> Vec<&'a str> {
+    let mut names = vec![span.name];
+    let mut parent = span.parent;
+    while let Some(above) = spans
+        .iter()
+        .find(|known| known.trace == span.trace && known.id == parent)
+    {
+        names.push(above.name);
+        parent = above.parent;
+    }
+    if !parent.is_empty() {
+        names.push("one that was not exported yet");
+    }
+    names
 }
 
 impl Drop for Rotel {
@@ -145,14 +204,14 @@ async fn rotel_reads_zones_hook_process_and_path_and_a_command_from_rpc_to_map_w
         assert!(printed.contains(word), "{word:?} is not in\n{printed}");
     }
     rotel.prints("syva_hook_decisions_total").await;
-    for span in [
-        "RegisterZone",
-        "resolve",
-        "journal.append",
-        "enforce",
-        "map.write",
+    rotel.prints("map.write").await;
+    let root = "syva.core.v1.SyvaCore/RegisterZone";
+    for wanted in [
+        &["map.write", "enforce", "batch", root][..],
+        &["journal.append", "batch", root],
+        &["resolve", root],
     ] {
-        rotel.prints(span).await;
+        rotel.prints_chain(wanted).await;
     }
     // What exports does not export itself.
     tokio::time::sleep(Duration::from_millis(500)).await;

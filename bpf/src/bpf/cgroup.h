@@ -26,10 +26,10 @@ static __always_inline __u64 parent_cgroup(struct cgroup *cgroup)
 
 static __always_inline void filter_add(__u64 cgroup, __s64 count)
 {
-	__u64 *slot = filter_slot(cgroup);
+	struct filter_slot *slot = slot_of(cgroup);
 
 	if (slot)
-		__sync_fetch_and_add(slot, count);
+		__sync_fetch_and_add(&slot->members, count);
 }
 
 /* Runs after the cgroup is set up and before its directory is activated. */
@@ -70,14 +70,15 @@ int BPF_PROG(cgroup_mkdir, struct cgroup *cgroup, const char *path)
 SEC("tp_btf/cgroup_release")
 int BPF_PROG(cgroup_release, struct cgroup *cgroup, const char *path)
 {
-	__u64 *slot, id;
+	struct filter_slot *slot;
+	__u64 id;
 	int err;
 
 	if (!in_default_hierarchy(cgroup))
 		return 0;
 	id = cgroup->kn->id;
-	slot = filter_slot(id);
-	if (!slot || !*slot)
+	slot = slot_of(id);
+	if (!slot || !slot->members)
 		return 0;
 	err = bpf_map_delete_elem(&members, &id);
 	if (!err)

@@ -28,6 +28,7 @@ struct question {
 	unsigned int flags;	/* of the caller's zone row; 0, the strictest, if it has none */
 	unsigned int object;	/* the object's zone */
 	unsigned int pair;	/* whether the pair of the two is allowed */
+	unsigned int given;	/* whether this very host socket was given to the caller's zone */
 };
 
 /* Nothing may reach what is changing zone, nor what could not be identified. */
@@ -52,7 +53,8 @@ static inline int settled(unsigned int kind, unsigned int operation, unsigned in
 
 /*
  * Whether the zone's permissions and pairs open what is not settled. A pair of zones opens their
- * use, never tracing across them; the host in a pair opens both, since the operator named it.
+ * use, never tracing across them; the host in a pair opens both, since the operator named it. A
+ * socket that was given is open if it is the host's, and opens nothing else.
  */
 static inline int opened(const struct question *q)
 {
@@ -60,6 +62,8 @@ static inline int opened(const struct question *q)
 		return 0;
 	if (q->object == q->subject)
 		return q->flags & ZONE_FLAG_PTRACE;
+	if (q->given && q->kind == OBJECT_SOCKET && q->object == ZONE_HOST)
+		return 1;
 	return q->pair && (q->operation == OPERATION_USE || q->object == ZONE_HOST);
 }
 

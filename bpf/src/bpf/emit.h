@@ -28,6 +28,15 @@ static __always_inline bool pair_allowed(__u32 a, __u32 b)
 	return row && *(volatile __u64 *)row == ((__u64)key.high << 32 | key.low);
 }
 
+static __always_inline enum verdict counted(enum hook hook, enum verdict verdict,
+					    const struct subject *subject, __u32 object)
+{
+	count_verdict(hook, verdict);
+	if (verdict == VERDICT_DENY)
+		count_denial(hook, subject->zone, object);
+	return verdict;
+}
+
 /* Answers and counts. Rows are looked up only if they can matter. */
 static __always_inline enum verdict judge(enum hook hook, enum object_kind kind,
 					  enum operation operation, const struct subject *subject,
@@ -47,10 +56,7 @@ static __always_inline enum verdict judge(enum hook hook, enum object_kind kind,
 
 		verdict = decide(&question);
 	}
-	count_verdict(hook, verdict);
-	if (verdict == VERDICT_DENY)
-		count_denial(hook, subject->zone, object);
-	return verdict;
+	return counted(hook, verdict, subject, object);
 }
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /* File hooks. */
 #include "emit.h"
+#include "overlay.h"
 
 static __always_inline void describe_file(struct event *event, struct file *file)
 {
@@ -12,11 +13,10 @@ static __always_inline void describe_file(struct event *event, struct file *file
 		describe_dentry(event, dentry);
 }
 
-/* Judges the use of a file, and tells of a refusal; the hook's return value. */
-static __always_inline int use_file(enum hook hook, const struct subject *subject,
-				    struct file *file)
+/* Judges the use of a file with that label, and tells of a refusal; the hook's return value. */
+static __always_inline int judge_file(enum hook hook, const struct subject *subject,
+				      struct file *file, __u32 object)
 {
-	__u32 object = label_of_file(hook, file);
 	enum verdict verdict = judge(hook, OBJECT_FILE, OPERATION_USE, subject, object);
 	struct event *event;
 
@@ -30,18 +30,27 @@ static __always_inline int use_file(enum hook hook, const struct subject *subjec
 	return answer(verdict);
 }
 
+static __always_inline int use_file(enum hook hook, const struct subject *subject,
+				    struct file *file)
+{
+	return judge_file(hook, subject, file, label_of_file(hook, file));
+}
+
 /* open(2) and its kin, by path or by handle; also the kernel's own opens on a task's behalf. */
 SEC("lsm/file_open")
 int BPF_PROG(file_open, struct file *file, int ret)
 {
 	struct subject subject;
+	__u32 label;
 
 	/* Another BPF program has refused already. */
 	if (ret)
 		return ret;
 	if (!current_subject(&subject))
 		return 0;
-	return use_file(HOOK_FILE_OPEN, &subject, file);
+	label = label_of_file(HOOK_FILE_OPEN, file);
+	return judge_file(HOOK_FILE_OPEN, &subject, file,
+			  label_behind_overlay(file, label, subject.zone));
 }
 
 /*

@@ -12,6 +12,7 @@
 #define EPERM	 1
 #define ENOENT	 2
 #define EEXIST	 17
+#define EINVAL	 22
 #define S_IFMT	 0170000
 #define S_IFSOCK 0140000
 
@@ -68,7 +69,12 @@ struct dentry___flat {
 	struct hlist_node d_alias;
 };
 
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
 struct path {
+	struct vfsmount *mnt;
 	struct dentry *dentry;
 };
 
@@ -121,6 +127,23 @@ struct cgroup {
 	struct cgroup_root *root;
 };
 
+struct ns_common {
+	unsigned int inum;
+};
+
+struct mnt_namespace {
+	struct ns_common ns;
+};
+
+struct mount {
+	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
+};
+
+struct nsproxy {
+	struct mnt_namespace *mnt_ns;
+};
+
 struct css_set {
 	struct cgroup *dfl_cgrp;
 };
@@ -129,6 +152,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	struct css_set *cgroups;
+	struct nsproxy *nsproxy;
 	char comm[16];
 };
 

@@ -17,9 +17,10 @@ struct {
 } members SEC(".maps");
 
 /*
- * In front of members: how many cgroups with these low 16 bits of their id are in it. Zero answers
- * most callers without a call. It may be too high, which costs a hash look-up; it may never be too
- * low, so everyone adds before inserting, and subtracts only after a deletion that succeeded.
+ * In front of members, indexed by the low 16 bits of a cgroup's id: how many cgroups with these
+ * bits are in it, and a copy of what the last look-up found. A count of zero answers most callers
+ * without a call. It may be too high, which costs a look-up; it may never be too low, so everyone
+ * adds before inserting, and subtracts only after a deletion that succeeded.
  */
 #define FILTER_SLOTS 65536
 struct {
@@ -27,8 +28,17 @@ struct {
 	__uint(max_entries, FILTER_SLOTS);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
-	__type(value, __u64);
+	__type(value, struct filter_slot);
 } member_filter SEC(".maps");
+
+/* Advanced by the daemon after each change it makes to members: what was copied before is stale. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, __u32);
+	__type(value, __u64);
+} member_epoch SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -62,6 +72,23 @@ struct {
 	__type(key, struct pair_row);
 	__type(value, struct pair_row);
 } pairs SEC(".maps");
+
+/* The overlays that the host made, and their layers' mounts. The least used go when it is full:
+ * they are then judged like anyone's. Nothing that a zone does fills it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct maker_row);
+} host_overlays SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct host_socket);
+	__type(value, struct host_socket);
+} host_sockets SEC(".maps");
 
 /* Not BPF_F_RDONLY_PROG, with which the kernel refuses a writable mapping. No program writes it. */
 struct {

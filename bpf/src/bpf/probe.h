@@ -30,6 +30,7 @@ int probe(struct bpf_iter__task_file *ctx)
 	struct seq_file *seq = ctx->meta->seq;
 	struct task_struct *task = ctx->task;
 	struct file *file = ctx->file;
+	struct roomy_place at = {};
 	struct facts facts = {};
 	struct inode *inode;
 	__u32 zero = 0;
@@ -51,6 +52,11 @@ int probe(struct bpf_iter__task_file *ctx)
 		struct socket *socket = file->private_data;
 
 		facts.socket_cgroup = cgroup_of_socket(BPF_CORE_READ(socket, sk));
+	}
+	facts.place_length = PLACE_UNKNOWN;
+	if (place_of_dentry(file->f_path.dentry, &at)) {
+		facts.place_length = at.socket.length;
+		__builtin_memcpy(facts.place, at.socket.place, sizeof(facts.place));
 	}
 	bpf_seq_write(seq, &facts, sizeof(facts));
 	return 0;

@@ -26,7 +26,7 @@ static __always_inline __u64 current_cgroup(void)
 	return bpf_get_current_cgroup_id();
 }
 
-static __always_inline __u64 *filter_slot(__u64 cgroup)
+static __always_inline struct filter_slot *slot_of(__u64 cgroup)
 {
 	__u32 slot = cgroup & (FILTER_SLOTS - 1);
 
@@ -55,14 +55,52 @@ static __always_inline bool read_member(__u64 cgroup, struct member_row *copy)
 	return false;
 }
 
-static __always_inline __u32 zone_of_cgroup(__u64 cgroup)
+/* The low half of the members' epoch, which is what fits above a zone. */
+static __always_inline __u64 member_epoch_half(void)
 {
-	__u64 *slot = filter_slot(cgroup);
+	__u32 zero = 0;
+	__u64 *epoch = bpf_map_lookup_elem(&member_epoch, &zero);
+
+	return epoch ? *(volatile __u64 *)epoch << 32 : 0;
+}
+
+/*
+ * Spreads the copy over the whole word, so that a seal made with another copy gives another
+ * cgroup's id with no more likelihood than any 64-bit number; the factor is 2^64 divided by the
+ * golden ratio.
+ */
+#define SPREAD(copy) ((copy)*0x9e3779b97f4a7c15ULL)
+
+/*
+ * The zone of the cgroup's row, from the copy in its slot if that is this cgroup's and of this
+ * epoch. Only the daemon changes a row that exists, and advances the epoch after it; what the
+ * kernel itself inserts is of a cgroup that nobody has looked up, and what it removes is nobody's
+ * any more. So a copy of the epoch that was read before the look-up is as good as the row.
+ */
+static __always_inline __u32 zone_of_member(struct filter_slot *slot, __u64 cgroup)
+{
+	__u64 epoch = member_epoch_half();
+	__u64 copy = *(volatile __u64 *)&slot->copy;
+	__u64 seal = *(volatile __u64 *)&slot->seal;
 	struct member_row row;
 
-	if (!slot || !*slot || !read_member(cgroup, &row))
+	if ((seal ^ SPREAD(copy)) == cgroup && copy >> 32 == epoch >> 32)
+		return copy;
+	if (!read_member(cgroup, &row))
 		return ZONE_HOST;
+	copy = epoch | row.zone;
+	*(volatile __u64 *)&slot->copy = copy;
+	*(volatile __u64 *)&slot->seal = SPREAD(copy) ^ cgroup;
 	return row.zone;
+}
+
+static __always_inline __u32 zone_of_cgroup(__u64 cgroup)
+{
+	struct filter_slot *slot = slot_of(cgroup);
+
+	if (!slot || !*(volatile __u64 *)&slot->members)
+		return ZONE_HOST;
+	return zone_of_member(slot, cgroup);
 }
 
 /* Whether tasks of the cgroup are in a zone. */

@@ -13,6 +13,7 @@
 #include "hook_task.h"
 #include "cgroup.h"
 #include "move.h"
+#include "overlay.h"
 #include "probe.h"
 
 /* The kernel runs LSM programs under a GPL-compatible licence only. */

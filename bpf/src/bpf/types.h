@@ -45,6 +45,26 @@ struct member_row {
 	__u64 root;
 };
 
+/*
+ * What stands before the members: `members` counts the rows that share the slot. `copy` is the zone
+ * that the last look-up through it found, below the epoch that held before the look-up; `seal`
+ * tells for which cgroup. The two words are written by anyone at any time: halves of two writers do
+ * not fit each other (see zone_of_member()).
+ */
+struct filter_slot {
+	__u64 members;
+	__u64 copy;
+	__u64 seal;
+};
+
+/* Who made an overlay's superblock, or the private mount of one of its layers: `object`, its
+ * address. `root` is the dentry it begins at. */
+struct maker_row {
+	__u64 object;
+	__u64 root;
+	__u64 cgroup;
+};
+
 struct zone_row {
 	__u32 id;
 	__u32 flags;
@@ -54,6 +74,22 @@ struct zone_row {
 struct pair_row {
 	__u32 low;
 	__u32 high;
+};
+
+/* As many as PLACE_BYTES and PLACE_LEVELS in core/src/host_socket.rs. */
+#define SOCKET_PLACE_BYTES  112
+#define SOCKET_PLACE_LEVELS 8
+
+/*
+ * A socket of the host, given to a zone. `place` holds `length` bytes and zeros behind them: the
+ * names on the way from the socket to its file system's root, each with its zero byte, or the
+ * abstract name, which may hold zero bytes, with device 0.
+ */
+struct host_socket {
+	__u64 length;
+	__u32 zone;
+	__u32 dev;
+	char place[SOCKET_PLACE_BYTES];
 };
 
 /* Written by the daemon alone, word by word through a mapping. */
@@ -129,6 +165,11 @@ struct facts {
 	__u64 task_cgroup;
 	/* 0 unless the descriptor is a socket. */
 	__u64 socket_cgroup;
+	/* PLACE_UNKNOWN if the names on the way to the root are too many or too long. */
+	__u64 place_length;
+	char place[SOCKET_PLACE_BYTES];
 };
+
+#define PLACE_UNKNOWN (~0ull)
 
 #endif

@@ -87,11 +87,13 @@ impl TableStore for Members {
     }
 
     fn write(&mut self, step: &MapWrite) -> Result<(), KernelError> {
-        match step {
+        let outcome = match step {
             MapWrite::PutMember(id, row) => self.put(*id, *row),
             MapWrite::DropMember(id) => self.drop(*id),
-            other => Err(not_mine(Table::Members, other)),
-        }
+            other => return Err(not_mine(Table::Members, other)),
+        };
+        // Also after a failure, which may have come after the change.
+        self.filter.changed().and(outcome)
     }
 
     fn member(&mut self, id: CgroupId) -> Result<Option<MemberRow>, KernelError> {

@@ -2,12 +2,14 @@
 
 mod claims;
 mod filter;
+mod host_sockets;
 mod members;
 mod pairs;
 mod zones;
 
 pub(crate) use claims::Claims;
 pub(crate) use filter::MemberFilter;
+pub(crate) use host_sockets::{HostSockets, path_from};
 pub(crate) use members::Members;
 pub(crate) use pairs::Pairs;
 pub(crate) use zones::Zones;

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 use syva_rpc::client::DEFAULT_SOCKET;
 
-use crate::commands::{Session, comms, containers, events, host_paths, journal, status, zones};
+use crate::commands::{
+    Session, comms, containers, doctor, events, host_paths, host_sockets, journal, status, zones,
+};
 use crate::exit::Failure;
 use crate::output::{Format, Operation, Output};
 
@@ -35,12 +37,17 @@ pub struct Args {
 pub enum Group {
     /// How the daemon is: health, hooks, counts, and what is not enforced
     Status,
+    /// What keeps this host from enforcing, and what to do; it needs no daemon
+    Doctor(doctor::Doctor),
     /// Zones and their policies
     #[command(subcommand)]
     Zones(zones::Verb),
     /// Paths of the host that belong to a zone
     #[command(subcommand)]
     HostPaths(host_paths::Verb),
+    /// Single sockets of the host that zones may use
+    #[command(subcommand)]
+    HostSockets(host_sockets::Verb),
     /// Pairs of zones that may communicate
     #[command(subcommand)]
     Comms(comms::Verb),
@@ -59,8 +66,10 @@ impl Group {
     pub const fn operation(&self) -> Operation {
         match self {
             Group::Status => Operation::read("status"),
+            Group::Doctor(_) => Operation::read("doctor"),
             Group::Zones(verb) => verb.operation(),
             Group::HostPaths(verb) => verb.operation(),
+            Group::HostSockets(verb) => verb.operation(),
             Group::Comms(verb) => verb.operation(),
             Group::Containers(verb) => verb.operation(),
             Group::Events(_) => Operation::read("events"),
@@ -76,8 +85,10 @@ impl Group {
         let session = Session::new(socket, out);
         match self {
             Group::Status => status::run(&session).await,
+            Group::Doctor(doctor) => doctor.run(&session).await,
             Group::Zones(verb) => verb.run(&session).await,
             Group::HostPaths(verb) => verb.run(&session).await,
+            Group::HostSockets(verb) => verb.run(&session).await,
             Group::Comms(verb) => verb.run(&session).await,
             Group::Containers(verb) => verb.run(&session).await,
             Group::Events(events) => events.run(&session).await,
@@ -119,6 +130,7 @@ mod tests {
     fn every_command_of_the_contract_parses_and_names_itself() {
         for (line, operation) in [
             ("status", "status"),
+            ("doctor", "doctor"),
             ("zones list", "zones.list"),
             ("zones register web", "zones.register"),
             (
@@ -130,13 +142,28 @@ mod tests {
                 "host-paths register web /srv --recursive",
                 "host-paths.register",
             ),
+            ("host-paths remove web /srv", "host-paths.remove"),
             ("host-paths list --zone web", "host-paths.list"),
+            (
+                "host-sockets allow web /run/dbus/system_bus_socket",
+                "host-sockets.allow",
+            ),
+            ("host-sockets deny web @name", "host-sockets.deny"),
+            ("host-sockets list --zone web", "host-sockets.list"),
             ("comms list", "comms.list"),
             ("comms list web", "comms.list"),
             ("comms allow web db", "comms.allow"),
             ("comms deny web db", "comms.deny"),
             (
                 "containers attach c1 web --cgroup-id 7 --generation 2",
+                "containers.attach",
+            ),
+            (
+                "containers attach c1 web --unit nginx.service",
+                "containers.attach",
+            ),
+            (
+                "containers attach c1 web --cgroup-path /sys/fs/cgroup/c1",
                 "containers.attach",
             ),
             ("containers detach c1", "containers.detach"),
@@ -189,6 +216,10 @@ mod tests {
             (
                 "containers attach c1 web --cgroup-id -1",
                 ErrorKind::UnknownArgument,
+            ),
+            (
+                "containers attach c1 web --cgroup-id 7 --unit a.service",
+                ErrorKind::ArgumentConflict,
             ),
             ("zones register web --type odd", ErrorKind::InvalidValue),
             (

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use syva_journal::JournalError;
 use syva_journal::export::ExportError;
@@ -47,6 +48,9 @@ pub enum Failure {
          named; rename it, or claim a directory above it with all that is below"
     )]
     NotUtf8(OsString),
+    /// The cgroup that is meant cannot be found.
+    #[error("{0}")]
+    Cgroup(String),
     /// Nobody answers.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -84,6 +88,36 @@ pub enum Failure {
         /// Why.
         source: Box<ImportError>,
     },
+    /// What `doctor` found prevents enforcement.
+    #[error("this host cannot enforce, because of: {problems}")]
+    Unfit {
+        /// The names of the findings.
+        problems: String,
+        /// All findings.
+        data: serde_json::Value,
+    },
+    /// The daemon answers neither at its socket nor within the time it was given.
+    #[error("the daemon at {socket:?} did not answer within {patience:?}")]
+    Silent {
+        /// Its socket.
+        socket: PathBuf,
+        /// The time.
+        patience: Duration,
+    },
+    /// The daemon does not answer, and the kernel has nothing of it.
+    #[error("{daemon}; and nothing of Syvä is in the kernel: nothing is enforced")]
+    NothingEnforces {
+        /// Why the daemon does not answer.
+        daemon: Box<Failure>,
+    },
+    /// The daemon does not answer, and the kernel cannot be asked.
+    #[error("{daemon}; and asking the kernel itself failed: {said}")]
+    KernelUnknown {
+        /// Why the daemon does not answer.
+        daemon: Box<Failure>,
+        /// What came of asking the kernel.
+        said: String,
+    },
     /// The answer could not be printed.
     #[error("cannot write the answer: {0}")]
     Output(#[from] io::Error),
@@ -119,6 +153,10 @@ impl Failure {
             Failure::Journal(error) => {
                 first_bad(error).map(|seq| serde_json::json!({ "first_bad": seq }))
             }
+            Failure::Unfit { data, .. } => Some(data.clone()),
+            Failure::NothingEnforces { .. } => {
+                Some(serde_json::json!({ "source": "kernel", "attached": false }))
+            }
             _ => None,
         }
         .unwrap_or_else(|| serde_json::json!({}))
@@ -127,8 +165,14 @@ impl Failure {
     /// The exit code.
     pub fn exit(&self) -> Exit {
         match self {
-            Failure::Refused(_) | Failure::NotUtf8(_) => Exit::Refused,
-            Failure::Connect(_) | Failure::StreamEnded => Exit::Unreachable,
+            Failure::Refused(_)
+            | Failure::NotUtf8(_)
+            | Failure::Unfit { .. }
+            | Failure::Cgroup(_) => Exit::Refused,
+            Failure::Connect(_)
+            | Failure::StreamEnded
+            | Failure::Silent { .. }
+            | Failure::NothingEnforces { .. } => Exit::Unreachable,
             Failure::Rpc(status) => of_status(status),
             // The reader has gone (`| head`): it has seen what it wanted.
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
@@ -142,6 +186,7 @@ impl Failure {
             Failure::Unreadable(_)
             | Failure::Unsound(_)
             | Failure::Replay(_)
+            | Failure::KernelUnknown { .. }
             | Failure::Output(_)
             | Failure::Runtime(_) => Exit::Failed,
         }

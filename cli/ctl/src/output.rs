@@ -15,6 +15,7 @@ use crate::exit::Failure;
 
 /// How answers are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[allow(missing_docs, reason = "they would be repeated in every help text")]
 pub enum Format {
     Text,
     Json,
@@ -143,6 +144,17 @@ impl Output {
                     reason: None,
                 })
             }
+        }
+    }
+
+    /// Prints lines for people; JSON carries what they say in the failure that follows.
+    ///
+    /// # Errors
+    /// [`Failure::Output`] if stdout takes no more.
+    pub fn people(&self, text: impl FnOnce() -> Vec<String>) -> Result<(), Failure> {
+        match self.format {
+            Format::Text => print_lines(&text()),
+            Format::Json => Ok(()),
         }
     }
 

@@ -10,12 +10,18 @@ use syva_model::kernel::Capacity;
 use syva_rpc::client::DEFAULT_SOCKET;
 use syva_rpc::http::DEFAULT_ADDR;
 
+use crate::ask::Verb;
+
 /// Enforces zones on this node: journals commands, keeps the kernel's maps to what they add up to.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "syva-core", version)]
 pub struct Args {
-    /// The Unix socket to serve syva.core.v1 on.
-    #[arg(long, env = "SYVA_SOCKET", default_value = DEFAULT_SOCKET, value_name = "PATH")]
+    /// What is asked of the daemon that runs. Without it, this is the daemon.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+
+    /// The Unix socket to serve syva.core.v1 on, or to ask on.
+    #[arg(long, global = true, env = "SYVA_SOCKET", default_value = DEFAULT_SOCKET, value_name = "PATH")]
     pub socket_path: PathBuf,
 
     /// Where the journal lies.
@@ -47,7 +53,7 @@ pub struct Args {
     #[arg(long, env = "SYVA_HTTP_ADDR", default_value = DEFAULT_ADDR, value_name = "ADDRESS", value_parser = http_addr)]
     pub http_addr: HttpAddr,
 
-    /// The OpenTelemetry collector to export to, http://HOST:PORT (OTLP over gRPC). Without it, and
+    /// The OpenTelemetry collector to export to, http[s]://HOST:PORT (OTLP over gRPC). Without it, and
     /// without the variables OTEL_EXPORTER_OTLP_*, nothing is exported.
     #[arg(long, value_name = "URL")]
     pub otlp_endpoint: Option<String>,
@@ -71,6 +77,10 @@ pub struct Args {
     /// How many pairs of zones may be allowed.
     #[arg(long, default_value_t = Capacity::default().pairs, value_parser = at_least_one())]
     pub max_pairs: u32,
+
+    /// How many sockets of the host may be given to zones.
+    #[arg(long, default_value_t = Capacity::default().host_sockets, value_parser = at_least_one())]
+    pub max_host_sockets: u32,
 }
 
 /// The node's mode, as the command line spells it.
@@ -121,6 +131,7 @@ impl Args {
             members: self.max_members,
             claims: self.max_claims,
             pairs: self.max_pairs,
+            host_sockets: self.max_host_sockets,
         }
     }
 }
@@ -166,6 +177,18 @@ mod tests {
                 "{bad:?}"
             );
         }
+        for asked in [
+            "--socket-path /s status --format json",
+            "status --socket-path /s",
+            "events --follow --socket-path /s",
+        ] {
+            let line = std::iter::once("syva-core").chain(asked.split(' '));
+            let args = Args::try_parse_from(line).expect(asked);
+            assert!(args.verb.is_some(), "{asked}");
+            assert_eq!(args.socket_path, PathBuf::from("/s"), "{asked}");
+        }
+        let daemon = Args::try_parse_from(["syva-core", "--socket-path", "/s"]).expect("parses");
+        assert!(daemon.verb.is_none());
         let args = Args::try_parse_from(["syva-core", "--mode", "audit"]).expect("parses");
         assert_eq!(args.mode.map(Mode::from), Some(Mode::Audit));
         let addr = args.http_addr.0.expect("on by default");

@@ -1,11 +1,17 @@
-//! `syva-core`, the daemon: opens the journal, loads the kernel side, serves `syva.core.v1`.
+//! `syva-core`, the daemon: opens the journal, loads the kernel side, serves `syva.core.v1`. With a verb
+//! it asks the one that runs instead.
 
 mod args;
+mod ask;
+mod journald;
 mod logging;
 mod node;
+mod notify;
 mod telemetry;
 
+use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
@@ -19,8 +25,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use args::{Args, Backend};
 
-fn main() -> Result<()> {
-    let args = Args::parse();
+fn main() -> Result<ExitCode> {
+    let mut args = Args::parse();
+    if let Some(verb) = args.verb.take() {
+        return Ok(verb.run(&args.socket_path));
+    }
     // FAILPOINTS names the points and what happens there.
     #[cfg(feature = "failpoints")]
     let _armed = fail::FailScenario::setup();
@@ -32,9 +41,10 @@ fn main() -> Result<()> {
         let _within = runtime.enter();
         telemetry::otlp(&args)?
     };
-    logging::init(args.log_format, otlp.as_ref());
+    let _log = logging::init(args.log_format, otlp.as_ref());
     // Everything runs in spawned tasks: calls between actors are slower from this thread.
-    runtime.block_on(async { tokio::spawn(run(args, otlp)).await? })
+    runtime.block_on(async { tokio::spawn(run(args, otlp)).await? })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
@@ -43,6 +53,7 @@ async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
     let config = Config {
         journal_dir: args.state_dir.clone(),
         cgroup_root: args.cgroup_root.clone(),
+        vantage: node::vantage(&args),
         mode: args.mode.map(Into::into),
         facts: node::facts(&args)?,
         reconcile_every: args.reconcile_interval,
@@ -72,20 +83,33 @@ async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
         reasons = ?health.words(),
         "syva-core is ready"
     );
-    let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
-            _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
+    let telling = notify::start(&engine);
+    let asked = Arc::new(AtomicBool::new(true));
+    let stop = {
+        let (engine, asked) = (Arc::clone(&engine), Arc::clone(&asked));
+        async move {
+            tokio::select! {
+                _ = terminate.recv() => tracing::info!("stopping on SIGTERM"),
+                _ = interrupt.recv() => tracing::info!("stopping on SIGINT"),
+                () = engine.ended() => asked.store(false, Ordering::Relaxed),
+            }
+            notify::stopping();
         }
     };
     let telemetry = telemetry::start(&engine, http, otlp);
     let served = serve(Arc::clone(&engine), listener, stop).await;
+    telling.stop().await;
     remove_socket(&args);
     telemetry.stop().await;
     if let Ok(engine) = Arc::try_unwrap(engine) {
         engine.stop().await;
     }
-    Ok(served?)
+    served?;
+    anyhow::ensure!(
+        asked.load(Ordering::Relaxed),
+        "the supervisor of the actors failed, as logged above; a new start reads the journal again"
+    );
+    Ok(())
 }
 
 fn kernel(args: &Args) -> BoxedKernel {

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 use syva_actors::cgroups;
 use syva_actors::ledger::Facts;
+use syva_actors::vantage::Vantage;
 use syva_model::admit::Node;
 use syva_model::command::BootId;
 
@@ -13,6 +14,15 @@ use crate::args::{Args, Backend};
 
 /// Where BPF objects will be pinned; nobody may claim it.
 const PINS: &str = "/sys/fs/bpf/syva";
+
+/// From where the host's paths are looked up: from PID 1's mount namespace. The memory backend enforces
+/// nothing and needs no privileges, so it looks from where it is.
+pub fn vantage(args: &Args) -> Vantage {
+    match args.backend {
+        Backend::Libbpf => Vantage::of(syva_bpf::vantage::ROOT),
+        Backend::Memory => Vantage::own(),
+    }
+}
 
 /// Gathers them.
 ///

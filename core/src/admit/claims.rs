@@ -35,6 +35,39 @@ impl Case<'_> {
         })
     }
 
+    /// Only what RegisterHostPath asked for is taken back: a policy is replaced as a whole, and whoever
+    /// reconciles it would bring the claim back unasked.
+    pub(super) fn remove_host_path(
+        &self,
+        name: &ZoneName,
+        path: &str,
+    ) -> Result<Admission, Refusal> {
+        text("path", path, 1)?;
+        if !path.starts_with('/') {
+            return invalid(format!("the path {path:?} is not absolute: give it from /"));
+        }
+        let zone = self.zone(name)?;
+        let Some(held) = self.state.claim_or_lost(path) else {
+            return conflict(format!(
+                "nothing is claimed as {path}: `syva-cli host-paths list` shows every claim by its \
+                 path, free of symbolic links"
+            ));
+        };
+        if held.zone != zone.id {
+            return conflict(format!(
+                "{path} is not zone {name}'s: zone {} has claimed it",
+                self.state.zone_label(held.zone)
+            ));
+        }
+        if held.by_command.is_none() {
+            return conflict(format!(
+                "{path} is claimed by the policy of zone {name}: register the zone again with a \
+                 policy whose host_paths do not name it"
+            ));
+        }
+        Ok(Admission::Append)
+    }
+
     pub(super) fn claims_allowed(
         &self,
         name: &ZoneName,

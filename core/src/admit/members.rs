@@ -26,6 +26,7 @@ impl Case<'_> {
                 attach.zone
             ));
         }
+        self.unit_sockets_allowed(zone, &attach.unit_sockets)?;
         if let Some((other, member)) = self.state.container_of(attach.cgroup)
             && *other != attach.container
         {
@@ -77,10 +78,13 @@ impl Case<'_> {
                 held.generation
             ));
         }
-        let repeated = same && !newer && held.pod == attach.pod && held.source == attach.source;
+        let repeated = same
+            && !newer
+            && held.pod == attach.pod
+            && held.source == attach.source
+            && held.unit_sockets == attach.unit_sockets;
         Ok(if repeated {
-            let said = format!("container {} is in zone {}", attach.container, attach.zone);
-            Admission::Unchanged(Reply::said(said))
+            Admission::Unchanged(Reply::said(attach.said()))
         } else {
             Admission::Append
         })

@@ -3,6 +3,7 @@
 
 mod claims;
 mod members;
+mod sockets;
 mod zones;
 
 use crate::command::Command;
@@ -95,7 +96,8 @@ pub fn admit(state: &State, node: &Node, command: &Command) -> Result<Admission,
             zone,
             policy,
             claims,
-        } => case.register_zone(zone, policy.as_ref(), claims),
+            host_sockets,
+        } => case.register_zone(zone, policy.as_ref(), claims, host_sockets),
         Command::RemoveZone { zone, drain } => case.remove_zone(zone, *drain),
         Command::AttachContainer(attach) => case.attach(attach),
         Command::DetachContainer {
@@ -106,6 +108,9 @@ pub fn admit(state: &State, node: &Node, command: &Command) -> Result<Admission,
         Command::AllowComm { a, b } => case.pair(a, b, Comm::Allowed),
         Command::DenyComm { a, b } => case.pair(a, b, Comm::Denied),
         Command::RegisterHostPath { zone, claim } => case.register_host_path(zone, claim),
+        Command::RemoveHostPath { zone, path } => case.remove_host_path(zone, path),
+        Command::AllowHostSocket { zone, socket } => case.allow_host_socket(zone, socket),
+        Command::DenyHostSocket { zone, asked, path } => case.deny_host_socket(zone, asked, path),
         Command::SetMode { mode } if *mode == state.mode => Ok(Admission::Unchanged(Reply::said(
             format!("mode is {}", mode.name()),
         ))),

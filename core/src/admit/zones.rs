@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Admission, Case, Refusal, RefusalKind, conflict, invalid};
-use crate::command::{ClaimFacts, Policy};
+use crate::command::{ClaimFacts, Policy, SocketFacts};
 use crate::fold::Reply;
 use crate::image::{Pair, ZoneId};
 use crate::name::{Party, ZoneName};
@@ -15,6 +15,7 @@ impl Case<'_> {
         name: &ZoneName,
         policy: Option<&Policy>,
         claims: &[ClaimFacts],
+        host_sockets: &[SocketFacts],
     ) -> Result<Admission, Refusal> {
         let known = self.state.zones.get(name);
         if known.is_none() {
@@ -22,11 +23,16 @@ impl Case<'_> {
         }
         let id = known.map(|zone| zone.id);
         self.claims_allowed(name, id, claims)?;
+        self.sockets_allowed(name, id, claims, host_sockets)?;
         if let Some(policy) = policy {
             self.policy_allowed(name, policy)?;
         }
         let settled = |zone: &&Zone| {
-            !zone.draining && policy.is_none_or(|policy| self.same_policy(zone, policy, claims))
+            let same = |policy| {
+                self.same_policy(zone, policy, claims)
+                    && self.same_policy_sockets(zone.id, host_sockets)
+            };
+            !zone.draining && policy.is_none_or(same)
         };
         Ok(match known.filter(settled) {
             None => Admission::Append,

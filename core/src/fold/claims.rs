@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::Step;
+use super::{FoldError, Reply, Step};
 use crate::command::{ClaimFacts, Reresolved};
 use crate::image::{ObjectKey, ZoneId};
+use crate::name::ZoneName;
 use crate::state::Claim;
 
 /// Who asks for a claim.
@@ -96,6 +97,50 @@ impl Step<'_> {
             }
             if claim.by_policy.or(claim.by_command).is_some() {
                 self.insert_claim(key, claim);
+            }
+        }
+    }
+
+    pub(super) fn remove_host_path(
+        &mut self,
+        zone: &ZoneName,
+        path: &str,
+    ) -> Result<Reply, FoldError> {
+        let id = self.zone_id(zone)?;
+        let held = self.state.claim_or_lost(path);
+        let Some(claim) = held.filter(|claim| claim.zone == id) else {
+            return Err(FoldError::Unknown {
+                seq: self.seq,
+                what: format!("a claim of zone {zone} on {path}"),
+            });
+        };
+        let stays = claim.by_policy.is_some();
+        match self.state.index.by_path.get(path).copied() {
+            Some(key) => self.unclaim(key, Source::Command),
+            None => self.unclaim_lost(path),
+        }
+        if stays {
+            return Ok(Reply::said(format!(
+                "{path} stays zone {zone}'s: its policy claims it too"
+            )));
+        }
+        let above = self.state.claim_above(path).map(|claim| claim.zone);
+        Ok(Reply::said(match above {
+            Some(outer) => format!(
+                "{path} is not claimed by itself any more: it falls to zone {}, which has claimed \
+                 what is above it",
+                self.state.zone_label(outer)
+            ),
+            None => format!("{path} belongs to no zone any more"),
+        }))
+    }
+
+    /// A lost claim has no object, so no row in the kernel changes.
+    fn unclaim_lost(&mut self, path: &str) {
+        if let Some(claim) = self.state.lost.get_mut(path) {
+            claim.by_command = None;
+            if claim.by_policy.is_none() {
+                self.state.lost.remove(path);
             }
         }
     }

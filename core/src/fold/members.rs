@@ -21,7 +21,9 @@ impl Step<'_> {
             source: attach.source.clone(),
             generation,
             seq: self.seq,
+            unit_sockets: attach.unit_sockets.clone(),
         };
+        self.give_for_unit(&member);
         let container = attach.container.clone();
         self.state
             .index
@@ -38,10 +40,16 @@ impl Step<'_> {
         if let Some(old) = moved {
             self.finish_draining(old);
         }
-        Ok(Reply::said(format!(
-            "container {} is in zone {}",
-            attach.container, attach.zone
-        )))
+        let mut reply = Reply::said(attach.said());
+        if !attach.unit_sockets.is_empty() {
+            let paths = attach.unit_sockets.iter().map(|facts| facts.path.as_str());
+            let paths: Vec<_> = paths.collect();
+            reply.message.push_str(&format!(
+                "; it is a systemd service unit, so the zone may use {} while it is in it",
+                paths.join(", ")
+            ));
+        }
+        Ok(reply)
     }
 
     pub(super) fn detach(&mut self, container: &str) -> Result<Reply, FoldError> {
@@ -63,6 +71,7 @@ impl Step<'_> {
             names.remove(container);
         }
         self.touched.members.insert(member.cgroup);
+        self.take_for_unit(&member);
         Some(member)
     }
 }

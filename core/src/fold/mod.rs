@@ -5,12 +5,14 @@
 
 mod claims;
 mod members;
+mod sockets;
 mod zones;
 
 use std::collections::BTreeSet;
 
 use crate::command::{Command, Reresolved};
 use crate::entry::{Entry, Hash};
+use crate::host_socket::Grant;
 use crate::image::{CgroupId, ObjectKey, Pair, Scope, ZoneId};
 use crate::name::{Party, ZoneName};
 use crate::state::{Comm, State};
@@ -85,6 +87,8 @@ pub struct Touched {
     pub claims: BTreeSet<ObjectKey>,
     /// Pairs.
     pub pairs: BTreeSet<Pair>,
+    /// Host sockets given.
+    pub host_sockets: BTreeSet<Grant>,
 }
 
 impl Touched {
@@ -94,6 +98,7 @@ impl Touched {
         self.members.extend(other.members);
         self.claims.extend(other.claims);
         self.pairs.extend(other.pairs);
+        self.host_sockets.extend(other.host_sockets);
     }
 }
 
@@ -157,7 +162,8 @@ impl Step<'_> {
                 zone,
                 policy,
                 claims,
-            } => Ok(self.register_zone(zone, policy.as_ref(), claims)),
+                host_sockets,
+            } => Ok(self.register_zone(zone, policy.as_ref(), claims, host_sockets)),
             Command::RemoveZone { zone, drain } => self.remove_zone(zone, *drain),
             Command::AttachContainer(attach) => self.attach(attach),
             Command::DetachContainer { container, .. } => self.detach(container),
@@ -172,16 +178,31 @@ impl Step<'_> {
                     ..Reply::said(format!("{} is zone {zone}'s", claim.path))
                 })
             }
+            Command::RemoveHostPath { zone, path } => self.remove_host_path(zone, path),
             Command::SetMode { mode } => {
                 self.state.mode = *mode;
                 self.touched.zones.extend(self.state.index.names.keys());
                 Ok(Reply::said(format!("mode is {}", mode.name())))
             }
-            Command::Boot { claims } => {
+            Command::Boot {
+                claims,
+                host_sockets,
+            } => {
                 self.state.boot = Some(entry.boot);
-                Ok(self.boot(claims))
+                let mut reply = self.boot(claims);
+                match self.find_sockets_again(host_sockets) {
+                    0 => {}
+                    lost => reply
+                        .message
+                        .push_str(&format!(", {lost} host sockets lost")),
+                }
+                Ok(reply)
             }
             Command::CgroupGone { container, .. } => self.detach(container),
+            Command::AllowHostSocket { zone, socket } => self.allow_host_socket(zone, socket),
+            Command::DenyHostSocket { zone, asked, path } => {
+                self.deny_host_socket(zone, asked, path)
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{FoldError, Reply, Step};
-use crate::command::{ClaimFacts, Policy};
+use crate::command::{ClaimFacts, Policy, SocketFacts};
 use crate::image::{ObjectKey, Pair, ZoneId};
 use crate::name::{Party, ZoneName};
 use crate::state::{Comm, Zone};
@@ -14,6 +14,7 @@ impl Step<'_> {
         name: &ZoneName,
         policy: Option<&Policy>,
         claims: &[ClaimFacts],
+        host_sockets: &[SocketFacts],
     ) -> Reply {
         let known = self.state.zones.get(name).map(|zone| zone.id);
         let id = known.unwrap_or_else(|| self.create_zone(name));
@@ -27,7 +28,13 @@ impl Step<'_> {
                 notes.extend(self.state.neighbours(&claim.path, id));
             }
             self.replace_policy_claims(id, claims);
+            self.replace_policy_sockets(id, host_sockets);
+            for facts in host_sockets {
+                notes.extend(self.state.socket_notes(id, &facts.path));
+            }
         }
+        // Of several sockets the same may be to be said.
+        notes.dedup();
         self.touched.zones.insert(id);
         let done = if known.is_some() {
             "updated"
@@ -105,6 +112,7 @@ impl Step<'_> {
             self.remove_claim(key);
         }
         self.state.lost.retain(|_, claim| claim.zone != id);
+        self.take_all_sockets(id);
         self.state.comms.retain(|pair, _| !pair.contains(id));
         let open = self
             .state

@@ -3,9 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use syva_model::admit::{Admission, Node, Refusal, RefusalKind, admit};
-use syva_model::command::{Attach, BootId, ClaimFacts, Command, Pod, Policy};
+use syva_model::command::{Attach, BootId, ClaimFacts, Command, Pod, Policy, SocketFacts};
 use syva_model::entry::{Entry, Hash, Peer};
 use syva_model::fold::Reply;
+use syva_model::host_socket::{Place, SocketKey};
 use syva_model::image::{CgroupId, Image, MapWrite, ObjectKey, Scope};
 use syva_model::kernel::Capacity;
 use syva_model::name::{Party, ZoneName};
@@ -33,6 +34,7 @@ impl World {
                 members: 8,
                 claims: 8,
                 pairs: 8,
+                host_sockets: 8,
             },
             engine_paths: vec!["/var/lib/syva".into(), "/run/syva".into()],
             own_cgroup: "/system.slice/syva-core.service".into(),
@@ -47,7 +49,10 @@ impl World {
             steps: Vec::new(),
         };
         world
-            .run(Command::Boot { claims: vec![] })
+            .run(Command::Boot {
+                claims: vec![],
+                host_sockets: vec![],
+            })
             .expect("the first boot");
         world
     }
@@ -100,6 +105,7 @@ pub fn register(name: &str) -> Command {
         zone: zone(name),
         policy: None,
         claims: vec![],
+        host_sockets: vec![],
     }
 }
 
@@ -113,6 +119,7 @@ pub fn with_policy(name: &str, allowed: &[&str], claims: Vec<ClaimFacts>) -> Com
         zone: zone(name),
         policy,
         claims,
+        host_sockets: vec![],
     }
 }
 
@@ -132,7 +139,55 @@ pub fn attach(container: &str, name: &str, cgroup: u64, generation: u64) -> Comm
         pod: Pod::default(),
         source: "test".into(),
         generation,
+        unit_sockets: vec![],
     })
+}
+
+/// As [`attach`], of a systemd service unit.
+pub fn attach_unit(container: &str, name: &str, cgroup: u64, sockets: Vec<SocketFacts>) -> Command {
+    let Command::AttachContainer(attach) = attach(container, name, cgroup, cgroup) else {
+        unreachable!("it is one");
+    };
+    Command::AttachContainer(Attach {
+        unit_sockets: sockets,
+        ..attach
+    })
+}
+
+pub fn socket(path: &str, dev: u32) -> SocketFacts {
+    let place = Place::new(path).expect("a place");
+    SocketFacts {
+        asked: path.into(),
+        path: path.into(),
+        socket: match place.is_abstract() {
+            true => SocketKey::of_abstract(place),
+            false => SocketKey { dev, place },
+        },
+    }
+}
+
+pub fn allow_socket(name: &str, socket: SocketFacts) -> Command {
+    Command::AllowHostSocket {
+        zone: zone(name),
+        socket,
+    }
+}
+
+pub fn deny_socket(name: &str, path: &str) -> Command {
+    Command::DenyHostSocket {
+        zone: zone(name),
+        asked: path.into(),
+        path: path.into(),
+    }
+}
+
+pub fn with_sockets(name: &str, host_sockets: Vec<SocketFacts>) -> Command {
+    Command::RegisterZone {
+        zone: zone(name),
+        policy: Some(Policy::default()),
+        claims: vec![],
+        host_sockets,
+    }
 }
 
 pub fn detach(container: &str, generation: u64) -> Command {
@@ -179,6 +234,13 @@ pub fn claim(name: &str, path: &str, ino: u64) -> Command {
     Command::RegisterHostPath {
         zone: zone(name),
         claim: facts(path, ino, Scope::Subtree),
+    }
+}
+
+pub fn unclaim(name: &str, path: &str) -> Command {
+    Command::RemoveHostPath {
+        zone: zone(name),
+        path: path.into(),
     }
 }
 

@@ -50,6 +50,7 @@ struct Disk {
     keep_on_failed_anchor: bool,
     keep_on_failed_flush: bool,
     slow_flush: Duration,
+    available: Option<u64>,
     calls: Vec<Call>,
 }
 
@@ -102,6 +103,11 @@ impl Memory {
         let mut disk = self.disk();
         disk.fail_anchor = true;
         disk.keep_on_failed_anchor = true;
+    }
+
+    /// So many bytes may still be written; `None`: nobody knows.
+    pub fn set_available(&self, bytes: Option<u64>) {
+        self.disk().available = bytes;
     }
 
     /// Every flush takes this long from now on.
@@ -265,6 +271,10 @@ impl Medium for Memory {
 
     fn snapshots(&self) -> Snapshots {
         self.snapshots.clone()
+    }
+
+    fn available(&self) -> Option<u64> {
+        self.disk().available
     }
 
     fn set_aside(&mut self) -> Result<PathBuf, JournalError> {

@@ -51,6 +51,7 @@ impl SledStore {
     /// could not read, with or without an error: what is there must be checked.
     pub fn open(dir: &Path) -> Result<SledStore, StoreError> {
         const DOING: &str = "opening the store";
+        remove_drafts(dir).map_err(|source| io(DOING, dir, source))?;
         // No thread of sled's own: it would write behind the one writer's back, and what it cleans
         // up a journal does not leave behind (the file is as large without it).
         let config = Config::new()
@@ -120,6 +121,17 @@ impl SledStore {
         let db = self.db()?;
         guarded(doing, || db.apply_batch(batch))
     }
+}
+
+/// Removes snapshots that sled did not finish: it would take one for the newest snapshot there is and
+/// refuse the store over it. It reads the log from an older one, or from its beginning.
+fn remove_drafts(dir: &Path) -> std::io::Result<()> {
+    let files = match SledStore::files(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    let draft = |file: &&PathBuf| file.extension().is_some_and(|kind| kind == "generating");
+    files.iter().filter(draft).try_for_each(fs::remove_file)
 }
 
 impl Store for SledStore {

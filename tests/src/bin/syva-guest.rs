@@ -18,8 +18,20 @@ enum Arguments {
     },
     /// Runs the demonstration on this very kernel, if it can enforce.
     Demo,
+    /// Runs a suite that has a contract on this very kernel, if it can enforce.
+    Verify {
+        /// The suite's name.
+        suite: String,
+    },
     /// Says whether this kernel can enforce anything, and what it lacks.
     Able,
+    /// Does one thing where it is; the exit status is the error number.
+    Do {
+        /// What to do.
+        action: String,
+        /// On what.
+        args: Vec<PathBuf>,
+    },
     /// Joins a cgroup and does one thing; the exit status is the error number.
     Act {
         /// The cgroup's folder.
@@ -35,8 +47,10 @@ fn main() -> ExitCode {
     match Arguments::parse() {
         Arguments::Run { suite } => run(&suite, "suite"),
         Arguments::Demo if host::lacking().is_empty() => run("demo", "demo"),
-        Arguments::Demo => able(),
+        Arguments::Verify { suite } if host::lacking().is_empty() => run(&suite, "verify"),
+        Arguments::Demo | Arguments::Verify { .. } => able(),
         Arguments::Able => able(),
+        Arguments::Do { action, args } => std::process::exit(actor::perform_here(&action, &args)),
         Arguments::Act {
             cgroup,
             action,

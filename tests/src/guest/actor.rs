@@ -3,7 +3,6 @@
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -12,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::raw::{self, Lease};
-use super::{Failure, tracer};
+use super::{Failure, mounting, sockets, tracer};
 
 /// The kernel's answer to an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +74,8 @@ fn actor(cgroup: &Path, action: &str, args: &[&Path]) -> Command {
     command
 }
 
-fn outcome(status: io::Result<ExitStatus>, cgroup: &Path, action: &str) -> Outcome {
+/// What an actor's exit status says.
+pub fn outcome(status: io::Result<ExitStatus>, cgroup: &Path, action: &str) -> Outcome {
     match status.map(|status| status.code()) {
         Ok(Some(0)) => Outcome::Done,
         Ok(Some(CANNOT_JOIN)) => Outcome::Broken(format!("cannot join {}", cgroup.display())),
@@ -84,6 +84,23 @@ fn outcome(status: io::Result<ExitStatus>, cgroup: &Path, action: &str) -> Outco
         Ok(None) => Outcome::Broken(String::from("killed by a signal")),
         Err(error) => Outcome::Broken(format!("cannot start: {error}")),
     }
+}
+
+/// An action that goes on while others act.
+#[derive(Debug)]
+pub struct Spawned(Child, PathBuf, String);
+
+impl Spawned {
+    /// What it came to in the end.
+    pub fn outcome(mut self) -> Outcome {
+        outcome(self.0.wait(), &self.1, &self.2)
+    }
+}
+
+/// As [`act`], without waiting for the end.
+pub fn spawn(cgroup: &Path, action: &str, args: &[&Path]) -> Result<Spawned, Failure> {
+    let child = actor(cgroup, action, args).spawn()?;
+    Ok(Spawned(child, cgroup.to_owned(), action.to_owned()))
 }
 
 /// A process that goes on until this is dropped.
@@ -124,12 +141,22 @@ pub fn begin(cgroup: &Path, action: &str, args: &[&Path]) -> Result<Background, 
     Err(format!("{action} did not join {}", cgroup.display()).into())
 }
 
-/// A listening socket of that cgroup, at a path where nothing else is needed.
+/// A listening socket of that cgroup, at a path where nothing else is needed, or with an abstract name
+/// (`@NAME`).
 pub fn listen(cgroup: &Path, path: &Path) -> Result<Background, Failure> {
+    bound(cgroup, "listen", path)
+}
+
+/// The same of a socket that receives datagrams.
+pub fn receive(cgroup: &Path, path: &Path) -> Result<Background, Failure> {
+    bound(cgroup, "receive", path)
+}
+
+fn bound(cgroup: &Path, action: &str, path: &Path) -> Result<Background, Failure> {
     let _ = fs::remove_file(path);
-    let listener = begin(cgroup, "listen", &[path])?;
+    let listener = begin(cgroup, action, &[path])?;
     for _ in 0..500 {
-        if path.exists() {
+        if sockets::is_bound(path) {
             // bind(2) makes the path, listen(2) follows at once.
             thread::sleep(Duration::from_millis(50));
             return Ok(listener);
@@ -145,7 +172,13 @@ pub fn perform(cgroup: &Path, action: &str, args: &[PathBuf]) -> i32 {
         eprintln!("act: joining {}: {error}", cgroup.display());
         return CANNOT_JOIN;
     }
+    perform_here(action, args)
+}
+
+/// The same where this process is already.
+pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
     let result = match (action, args) {
+        ("serve", []) => serve(),
         ("open", [path]) => File::open(path).map(drop),
         ("write", [path]) => OpenOptions::new().write(true).open(path).map(drop),
         ("create", [path]) => File::create_new(path).map(drop),
@@ -155,8 +188,12 @@ pub fn perform(cgroup: &Path, action: &str, args: &[PathBuf]) -> i32 {
         ("rename", [from, to]) => fs::rename(from, to),
         ("link", [from, to]) => fs::hard_link(from, to),
         ("kill", [pid, signal]) => kill(pid, signal),
-        ("connect", [path]) => UnixStream::connect(path).map(drop),
-        ("listen", [path]) => UnixListener::bind(path).map(|_socket| wait()),
+        ("connect", [path]) => sockets::connect(path),
+        ("listen", [path]) => sockets::listen(path).map(|_socket| wait()),
+        ("receive", [path]) => sockets::receive(path).map(|_socket| wait()),
+        ("send", [path]) => sockets::send(path),
+        ("connect-to-send", [path]) => sockets::connect_to_send(path),
+        ("send-to-self", []) => sockets::send_to_self(),
         ("wait", []) => {
             wait();
             Ok(())
@@ -164,12 +201,21 @@ pub fn perform(cgroup: &Path, action: &str, args: &[PathBuf]) -> i32 {
         ("storm", [path]) => super::preempt::storm(path),
         ("opens", [path]) => super::count::opens(path),
         ("maps", [path]) => super::count::maps(path),
+        ("sends", [_]) => super::count::sends(),
         ("exec", [path, rest @ ..]) => exec(path, rest),
         ("exec-open", []) => exec_open(),
         ("map", []) => raw::map(io::stdin(), true),
         ("map-to-read", []) => raw::map(io::stdin(), false),
         ("map-anonymous", []) => raw::map_anonymous(),
         ("attach", [pid]) => tracer::attach(pid),
+        ("overlay", [lower, scratch]) => mounting::overlay(lower, scratch),
+        ("overlay-configured", [lower, scratch]) => mounting::overlay_configured(lower, scratch),
+        ("overlay-in-user-namespace", [lower, scratch, name]) => {
+            mounting::in_user_namespace(lower, scratch, name)
+        }
+        ("overlay-beforehand", [lower, scratch, name, later]) => {
+            mounting::beforehand(lower, scratch, name, later)
+        }
         ("readlink", [path]) => fs::read_link(path).map(drop),
         ("read-memory", [pid, address]) => tracer::read_memory(pid, address),
         ("take-descriptor", [pid]) => tracer::take_descriptor(pid),
@@ -178,6 +224,26 @@ pub fn perform(cgroup: &Path, action: &str, args: &[PathBuf]) -> i32 {
         _ => return NOT_AN_ACTION,
     };
     result.map_or_else(exit_status, |()| 0)
+}
+
+/// Answers each line of standard input, an action with its arguments, with a line: the exit status; or,
+/// if it begins with `start`, the id of the process that does it from then on.
+fn serve() -> io::Result<()> {
+    for line in io::stdin().lines() {
+        let line = line?;
+        let mut words = line.split(' ').map(PathBuf::from);
+        let action = words.next().unwrap_or_default();
+        let rest: Vec<PathBuf> = words.collect();
+        let answer = if action.as_os_str() == "start" {
+            let mut child = Command::new("/proc/self/exe");
+            let child = child.arg("do").args(&rest).stdin(Stdio::null()).spawn()?;
+            i64::from(child.id())
+        } else {
+            i64::from(perform_here(&action.to_string_lossy(), &rest))
+        };
+        println!("{answer}");
+    }
+    Ok(())
 }
 
 /// Executes a program, which is to end well.

@@ -10,6 +10,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -31,8 +32,10 @@ const TIMES: usize = 5_000;
 
 /// What an unzoned caller may pay over an empty program (I8; the lab's prototype paid 37).
 const UNZONED: i64 = 80;
+/// What an unzoned caller may pay for a datagram, the trampoline included (some 190).
+const UNZONED_SEND: i64 = UNZONED + 200;
 /// What a zoned caller may pay over it for a file whose label is cached.
-const CACHED: i64 = 450;
+const CACHED: i64 = 340;
 
 /// Measures nothing, something that does nothing, and Syvä, for callers outside and inside a zone.
 pub fn run(checks: &mut Checks) -> Result<(), Failure> {
@@ -40,6 +43,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     fs::write(FILE, "")?;
     let (zoned, free) = (make_cgroup("zoned")?, make_cgroup("free")?);
     let (first, first_map) = (floor(&free, "opens")?, floor(&free, "maps")?);
+    let send_floor = measure(&free, "sends")?.min(measure(&free, "sends")?);
 
     let mut kernel = LibbpfKernel::new(PathBuf::from("/sys/fs/cgroup"));
     kernel.load(&Capacity::default())?;
@@ -59,6 +63,8 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     let unzoned = measure(&free, "opens")?;
     let unclaimed = measure(&zoned, "opens")?;
     let unzoned_map = measure(&free, "maps")?;
+    let [unzoned_send, zoned_send] =
+        [measure(&free, "sends")?, measure(&zoned, "sends")?].map(|all| all - send_floor);
     let file = File::open("/tmp/a")?;
     let facts = kernel.prober()?.probe(file.as_fd())?;
     let claim = ClaimRow {
@@ -94,6 +100,15 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
         "try to map with an empty program: {map_floor}; over it: unzoned +{unzoned_map}; own zone, \
          cached +{cached_map}"
     ));
+    checks.note(format!(
+        "send and receive a datagram with nothing attached: {send_floor}; over it: unzoned +{unzoned_send}; \
+         within the zone +{zoned_send}"
+    ));
+    checks.that(
+        "an unzoned caller that sends pays little more than the trampoline",
+        unzoned_send < UNZONED_SEND,
+        format!("+{unzoned_send}"),
+    );
     checks.that(
         "an unzoned caller that maps to execute pays almost nothing",
         unzoned_map < UNZONED,
@@ -144,6 +159,16 @@ pub fn opens(path: &Path) -> io::Result<()> {
 pub fn maps(path: &Path) -> io::Result<()> {
     let file = File::open(path)?;
     best(|| raw::map_nowhere(&file))
+}
+
+/// What the actor does for [`measure`]: sends a datagram between the ends of a pair, and takes it.
+pub fn sends() -> io::Result<()> {
+    let (one, other) = UnixDatagram::pair()?;
+    let mut taken = [0; 8];
+    best(|| {
+        one.send(b"datagram")?;
+        other.recv(&mut taken).map(drop)
+    })
 }
 
 fn best(mut once: impl FnMut() -> io::Result<()>) -> io::Result<()> {

@@ -70,6 +70,7 @@ fn check_maps(
         ("member_filter", "Array", 65_536),
         ("claims", "Hash", capacity.claims),
         ("pairs", "Hash", capacity.pairs),
+        ("host_sockets", "Hash", capacity.host_sockets),
         ("control", "Array", 1),
         ("labels", "InodeStorage", 0),
         ("barrier", "ArrayOfMaps", 1),

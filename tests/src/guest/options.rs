@@ -67,6 +67,54 @@ pub fn modules(checks: &mut Checks) -> Result<(), Failure> {
     Ok(())
 }
 
+/// With a Debian for its root.
+pub fn systemd(checks: &mut Checks) -> Result<(), Failure> {
+    let first = fs::read_to_string("/proc/1/comm")?;
+    checks.equal("systemd is the first process", &first.trim(), &"systemd");
+    let said = |program: &str, args: &[&str]| -> Result<String, Failure> {
+        let output = Command::new(program).args(args).output()?;
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let state = said("systemctl", &["is-system-running", "--wait"])?;
+    let failed = said("systemctl", &["--failed", "--plain", "--no-legend"])?;
+    checks.that(
+        "every unit has started",
+        state == "running",
+        format!("the system is {state}; failed: {failed:?}"),
+    );
+    let up = said("systemd-analyze", &["time"])?;
+    checks.note(up.lines().next().unwrap_or_default());
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    let kinds = mounts.lines().filter_map(|line| {
+        let (_, after) = line.split_once(" - ")?;
+        after.split(' ').next()
+    });
+    let cgroups: Vec<&str> = kinds.filter(|kind| kind.starts_with("cgroup")).collect();
+    checks.equal("cgroup v2 is alone", &cgroups, &vec!["cgroup2"]);
+    let cgroup = fs::read_to_string("/proc/self/cgroup")?;
+    checks.equal(
+        "the suite runs in a unit of its own",
+        &cgroup.trim(),
+        &"0::/system.slice/syva-suite.service",
+    );
+    let script = "mkdir -p /tmp/image/bin && cp /bin/busybox /tmp/image/bin/sh && \
+        tar -C /tmp/image -c . | podman import --quiet - busybox >/dev/null && \
+        podman run --rm --network=none busybox sh -c 'echo inside'";
+    let inside = Command::new("sh").args(["-c", script]).output()?;
+    checks.that(
+        "podman runs a container",
+        inside.stdout == b"inside\n",
+        format!("{inside:?}"),
+    );
+    let lsms = fs::read_to_string("/sys/kernel/security/lsm")?;
+    checks.that(
+        "bpf is an active security module",
+        lsms.contains("bpf"),
+        &lsms,
+    );
+    Ok(())
+}
+
 /// With two processors, each on a host thread of its own.
 pub fn parallel(checks: &mut Checks) -> Result<(), Failure> {
     checks.equal(

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::actor::{Outcome, act, make_cgroup};
 use super::{Checks, Failure};
-use crate::daemon::{Answer, Daemon, Setup, put};
+use crate::daemon::{Answer, Setup, put};
 
 /// Where the daemon's socket and state lie.
 const HOME: &str = "/run/syva";
@@ -27,7 +27,7 @@ pub fn id(cgroup: &Path) -> Result<String, Failure> {
 
 /// Attaches a cgroup as a container.
 pub fn attach(
-    daemon: &Daemon,
+    daemon: &Setup,
     container: &str,
     zone: &str,
     cgroup: &Path,
@@ -66,14 +66,14 @@ impl Stage {
     }
 
     /// Registers both zones with their directories; nothing is attached yet.
-    pub fn register(&self, daemon: &Daemon) -> Result<(), Failure> {
+    pub fn register(&self, daemon: &Setup) -> Result<(), Failure> {
         daemon.done(&["zones", "register", "web", "--host-path", "/tmp/web"])?;
         daemon.done(&["zones", "register", "db", "--host-path", "/tmp/db"])?;
         Ok(())
     }
 
     /// Attaches both cgroups.
-    pub fn attach(&self, daemon: &Daemon) -> Result<(), Failure> {
+    pub fn attach(&self, daemon: &Setup) -> Result<(), Failure> {
         for (container, zone, cgroup) in [("c-web", "web", &self.web), ("c-db", "db", &self.db)] {
             let answer = attach(daemon, container, zone, cgroup)?;
             if answer.exit != 0 {

@@ -1,4 +1,4 @@
-//! The folder outside the checkout that keeps fetched kernels, and the lock on it.
+//! The folder outside the checkout that keeps fetched kernels and built guest roots, and the lock on it.
 
 use std::env;
 use std::fs::{self, File};
@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use super::VmError;
 
-/// The cache: `<root>/kernels/<name>/<version>/`, `<root>/apt/<name>/`.
+/// The cache: `<root>/kernels/<name>/<version>/`, `<root>/apt/<name>/`, `<root>/roots/<key>/`.
 #[derive(Debug, Clone)]
 pub struct Cache {
     root: PathBuf,
@@ -41,6 +41,11 @@ impl Cache {
     /// Where apt keeps its lists and downloads for one kernel.
     pub fn apt(&self, name: &str) -> PathBuf {
         self.root.join("apt").join(name)
+    }
+
+    /// Where a guest's root, built by the recipe with that key, is kept.
+    pub fn root(&self, key: &str) -> PathBuf {
+        self.root.join("roots").join(key)
     }
 
     /// Waits for and takes the lock on the cache.

@@ -74,6 +74,18 @@ pub enum VmError {
         /// What was missing.
         what: String,
     },
+    /// A guest's root could not be built, and the cache has none.
+    #[error(
+        "the guests' Debian root is not in the cache ({}) and could not be built: {why}; \
+         `make setup` installs what building it needs, and apt's mirror must be reachable",
+        cache.display()
+    )]
+    NoRoot {
+        /// Where it would be.
+        cache: PathBuf,
+        /// What failed.
+        why: Box<VmError>,
+    },
     /// A binary to pack is not built.
     #[error("no binary {}; build the workspace first (`make build`)", path.display())]
     NoBinary {

@@ -12,15 +12,21 @@ use super::command::output;
 use super::cpio::Archive;
 use super::kernels::Kernel;
 use super::modules::{Dependencies, module_name};
+use super::qemu::Root;
 
-/// The guest's first program.
+/// The guest's first program, which runs the suite.
 const INIT: &str = include_str!("init.sh");
+
+/// The same for a guest that only passes through here, to a Debian on a disk.
+const INIT_DEBIAN: &str = include_str!("init-debian.sh");
 
 /// What goes into one guest besides busybox and init.
 #[derive(Debug)]
 pub struct Contents<'a> {
     /// The kernel whose modules are packed.
     pub kernel: &'a Kernel,
+    /// Which file system the guest runs on.
+    pub root: Root,
     /// Names of modules loaded before the suite starts.
     pub modules: &'a [&'a str],
     /// Binaries that become `/bin/NAME`.
@@ -39,7 +45,11 @@ pub fn write(contents: &Contents<'_>, to: &Path) -> Result<(), VmError> {
         archive.dir(dir);
     }
     archive.char_device("dev/console", 5, 1);
-    archive.file("init", 0o755, INIT.as_bytes());
+    let init = match contents.root {
+        Root::Initramfs => INIT,
+        Root::Debian => INIT_DEBIAN,
+    };
+    archive.file("init", 0o755, init.as_bytes());
     archive.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n");
     archive.file("etc/group", 0o644, b"root:x:0:\n");
     add_busybox(&mut archive)?;

@@ -6,10 +6,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::VmError;
-use super::apt::{self, Mirrors, Source};
+use super::apt::Mirrors;
 use super::cache::{self, Cache};
 use super::command::output;
 use super::extract;
+use super::mirrors;
 use super::packages::{self, Record};
 
 /// How long a look at the mirror counts before the next run asks again.
@@ -167,7 +168,8 @@ fn fetch(
     home: &Path,
     trouble: &mut Option<VmError>,
 ) -> Result<Kernel, VmError> {
-    let apt = PrivateApt::prepare(cache.apt(series.name), &machine_mirrors()?, series.suites)?;
+    let mirrors = mirrors::of_this_machine()?;
+    let apt = PrivateApt::prepare(cache.apt(series.name), &mirrors, series.suites)?;
     *trouble = apt.update().err();
     let metas = apt.show(METAPACKAGE)?;
     let unlisted = |what: String| VmError::Layout {
@@ -201,49 +203,6 @@ fn fetch(
     let pointer = home.join("current");
     fs::write(&pointer, &kernel.version).map_err(VmError::io("writing", &pointer))?;
     Ok(kernel)
-}
-
-/// The mirrors named by this machine's own apt configuration.
-fn machine_mirrors() -> Result<Mirrors, VmError> {
-    let mut command = Command::new("apt-config");
-    command.args([
-        "shell",
-        "LIST",
-        "Dir::Etc::sourcelist/f",
-        "PARTS",
-        "Dir::Etc::sourceparts/d",
-    ]);
-    let places = output("find apt's sources", &mut command)?;
-    let place = |name: &str| {
-        let line = places
-            .lines()
-            .find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        PathBuf::from(line.unwrap_or_default().trim_matches('\''))
-    };
-    let mut files = vec![place("LIST")];
-    if let Ok(entries) = fs::read_dir(place("PARTS")) {
-        files.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
-    }
-    files.sort();
-    let mut sources: Vec<Source> = Vec::new();
-    for file in &files {
-        let Ok(text) = fs::read_to_string(file) else {
-            continue;
-        };
-        match file.extension().and_then(|extension| extension.to_str()) {
-            Some("list") => sources.extend(apt::parse_list(&text)),
-            Some("sources") => sources.extend(apt::parse_deb822(&text)),
-            _ => {}
-        }
-    }
-    let read = || {
-        files
-            .iter()
-            .map(|f| f.display().to_string())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
-    Mirrors::among(&sources).ok_or_else(|| VmError::NoMirror { read: read() })
 }
 
 /// apt with sources, lists and caches of its own: the machine's are neither read nor changed.

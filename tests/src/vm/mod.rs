@@ -8,9 +8,11 @@ pub mod error;
 pub mod extract;
 pub mod initramfs;
 pub mod kernels;
+pub mod mirrors;
 pub mod modules;
 pub mod packages;
 pub mod qemu;
+pub mod root;
 pub mod run;
 pub mod serial;
 

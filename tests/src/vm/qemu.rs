@@ -35,20 +35,33 @@ pub enum Cgroups {
     None,
 }
 
+/// Which file system a guest runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// The initramfs itself: busybox, and init runs the suite.
+    Initramfs,
+    /// A Debian on `/dev/vda` (see [`super::root`]): systemd is the first process, cgroup2 is alone, and
+    /// the suite runs in `syva-suite.service`. A disk asked for is `/dev/vdb` then.
+    Debian,
+}
+
 /// How a suite's guest is booted.
 #[derive(Debug, Clone, Copy)]
 pub struct Boot {
     /// How processors are emulated.
     pub cpu: Cpu,
+    /// Which file system it runs on.
+    pub root: Root,
     /// The number of guest processors; one under [`Cpu::Count`], whatever is said here.
     pub processors: u8,
     /// Guest memory in MiB.
     pub memory: u32,
     /// The kernel's list of security modules; without `bpf` in it nothing can be enforced.
     pub lsm: &'static str,
-    /// Which control groups init mounts.
+    /// Which control groups init mounts; systemd mounts its own.
     pub cgroups: Cgroups,
-    /// Kernel modules loaded before the suite starts (see [`super::modules::KEPT`]).
+    /// Kernel modules loaded before the suite starts (see [`super::modules::KEPT`]); a Debian root
+    /// brings those that it needs.
     pub modules: &'static [&'static str],
     /// Further words for the kernel's command line.
     pub kernel_args: &'static [&'static str],
@@ -63,6 +76,7 @@ impl Boot {
     /// Two processors, 1 GiB, BPF among the security modules, cgroup2 only.
     pub const DEFAULT: Self = Self {
         cpu: Cpu::SingleThread,
+        root: Root::Initramfs,
         processors: 2,
         memory: 1024,
         lsm: "lockdown,capability,landlock,bpf",
@@ -79,6 +93,22 @@ impl Boot {
         kernel_args: &["mitigations=off"],
         ..Self::DEFAULT
     };
+
+    /// Two processors, 1.5 GiB and a Debian with systemd and podman.
+    pub const DEBIAN: Self = Self {
+        root: Root::Debian,
+        memory: 1536,
+        ..Self::DEFAULT
+    };
+
+    /// The kernel modules to load, in a sensible order.
+    pub fn all_modules(&self) -> Vec<&'static str> {
+        let needed: &[&str] = match self.root {
+            Root::Initramfs => &[],
+            Root::Debian => &["virtio_pci", "virtio_blk", "ext4", "overlay"],
+        };
+        needed.iter().chain(self.modules).copied().collect()
+    }
 
     /// The kernel's command line for `suite`.
     pub fn kernel_command_line(&self, suite: &str) -> String {
@@ -128,6 +158,8 @@ pub struct Files<'a> {
     pub kernel: &'a Path,
     /// Its first file system.
     pub initrd: &'a Path,
+    /// The image of its root, if that is a disk; left as it is.
+    pub root: Option<PathBuf>,
     /// Its disk, if there is one.
     pub disk: Option<PathBuf>,
     /// Where the console's output goes.
@@ -231,12 +263,13 @@ fn spawn(boot: &Boot, suite: &str, files: &Files<'_>, log: &Path) -> Result<Runn
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(File::create(log).map_err(VmError::io("creating", log))?);
+    if let Some(root) = &files.root {
+        // What the guest writes goes to a file without a name, beside the log.
+        command.env("TMPDIR", log.parent().unwrap_or(Path::new("/tmp")));
+        command.args(["-drive", &drive(root, "snapshot=on")]);
+    }
     if let Some(disk) = &files.disk {
-        command.arg("-drive").arg(format!(
-            "file={},format=raw,if=virtio,cache=unsafe",
-            // QEMU's own way to write a comma in a value.
-            disk.display().to_string().replace(',', ",,")
-        ));
+        command.args(["-drive", &drive(disk, "cache=unsafe")]);
     }
     let child = command.spawn().map_err(|source| VmError::Spawn {
         program: String::from("setpriv"),
@@ -244,6 +277,12 @@ fn spawn(boot: &Boot, suite: &str, files: &Files<'_>, log: &Path) -> Result<Runn
         source,
     })?;
     Ok(Running(child))
+}
+
+fn drive(image: &Path, how: &str) -> String {
+    // QEMU's own way to write a comma in a value.
+    let image = image.display().to_string().replace(',', ",,");
+    format!("file={image},format=raw,if=virtio,{how}")
 }
 
 fn read_serial(path: &Path) -> Result<String, VmError> {

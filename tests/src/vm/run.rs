@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::VmError;
-use super::cache::make_dir;
+use super::cache::{Cache, make_dir};
 use super::initramfs::{self, Contents};
 use super::kernels::Kernel;
-use super::qemu::{self, Ended, Files};
+use super::qemu::{self, Ended, Files, Root};
+use super::root;
 use super::serial::{self, Results, Verdict};
 use crate::suites::Suite;
 
@@ -62,6 +63,9 @@ pub fn run(suite: &Suite, kernel: &Kernel, place: &Workplace) -> Result<Outcome,
         "── {} on {} ({}): {}",
         suite.name, kernel.name, kernel.version, suite.claims
     );
+    for line in (suite.contract)() {
+        println!("   contract: {line}");
+    }
     let outcome = attempt(suite, kernel, place)?;
     report(suite, kernel, &outcome);
     record(suite, kernel, &outcome, &place.summary())?;
@@ -81,7 +85,8 @@ pub fn attempt(suite: &Suite, kernel: &Kernel, place: &Workplace) -> Result<Outc
     let initrd = work.join("initrd");
     let contents = Contents {
         kernel,
-        modules: suite.boot.modules,
+        root: suite.boot.root,
+        modules: &suite.boot.all_modules(),
         binaries: &binaries,
         work: &work,
     };
@@ -89,6 +94,10 @@ pub fn attempt(suite: &Suite, kernel: &Kernel, place: &Workplace) -> Result<Outc
     let files = Files {
         kernel: &kernel.image(),
         initrd: &initrd,
+        root: match suite.boot.root {
+            Root::Initramfs => None,
+            Root::Debian => Some(root::obtain(&Cache::from_env()?)?),
+        },
         disk: make_disk(suite.boot.disk, &work)?,
         console: place.logs.join(format!("{stem}.serial.log")),
         results: place.logs.join(format!("{stem}.results.log")),
@@ -104,6 +113,7 @@ pub fn attempt(suite: &Suite, kernel: &Kernel, place: &Workplace) -> Result<Outc
     let results = serial::parse(&ended.results);
     let timed_out = ended.timed_out.then_some(suite.limit);
     let verdict = serial::judge(&results, &ended.console, timed_out);
+    let verdict = serial::judge_contract(verdict, &results, &(suite.contract)());
     Ok(Outcome {
         verdict,
         results,
@@ -131,8 +141,15 @@ fn report(suite: &Suite, kernel: &Kernel, outcome: &Outcome) {
         ended,
         log,
     } = outcome;
+    // A line of a contract says itself whether it is one that passes.
+    let contract = (suite.contract)();
     for claim in &results.passed {
-        println!("   PASS {claim}");
+        let word = if contract.contains(claim) {
+            "ok  "
+        } else {
+            "PASS"
+        };
+        println!("   {word} {claim}");
     }
     for note in &results.notes {
         println!("   NOTE {note}");

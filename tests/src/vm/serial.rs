@@ -33,6 +33,8 @@ pub enum Verdict {
     Unfinished,
     /// The suite ended properly and had checked nothing.
     NothingChecked,
+    /// Every check passed, and these lines of the contract were not among them.
+    Unkept(Vec<String>),
     /// The marker and the result lines disagree: counted, then claimed.
     Miscounted((usize, usize), (usize, usize)),
 }
@@ -46,6 +48,9 @@ impl fmt::Display for Verdict {
             Self::TimedOut(seconds) => write!(f, "timed out after {seconds} s"),
             Self::Unfinished => write!(f, "the guest ended without its final marker"),
             Self::NothingChecked => write!(f, "the suite ran no checks at all"),
+            Self::Unkept(lines) => {
+                write!(f, "not run, though announced: {}", lines.join("; "))
+            }
             Self::Miscounted(counted, claimed) => write!(
                 f,
                 "the guest claims {} passed and {} failed, its lines say {} and {}",
@@ -102,6 +107,19 @@ pub fn judge(results: &Results, console: &str, timed_out: Option<u64>) -> Verdic
     }
 }
 
+/// The same of a suite with a contract: that it passed is not enough, it must have kept every line.
+pub fn judge_contract(verdict: Verdict, results: &Results, contract: &[String]) -> Verdict {
+    let missing: Vec<String> = contract
+        .iter()
+        .filter(|line| !results.passed.contains(line))
+        .cloned()
+        .collect();
+    match verdict {
+        Verdict::Passed if !missing.is_empty() => Verdict::Unkept(missing),
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +167,19 @@ mod tests {
     fn a_lost_line_is_noticed() {
         let text = "PASS one\nsuite: 2 passed, 0 failed\n";
         assert_eq!(judged(text), Verdict::Miscounted((1, 0), (2, 0)));
+    }
+
+    #[test]
+    fn a_line_of_the_contract_that_was_not_run_is_noticed() {
+        let results = parse("PASS PASS one\nPASS BLOCK two\nsuite: 2 passed, 0 failed\n");
+        let lines = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let judged = |contract: Vec<String>, verdict| judge_contract(verdict, &results, &contract);
+        let kept = lines(&["PASS one", "BLOCK two"]);
+        assert_eq!(judged(kept, Verdict::Passed), Verdict::Passed);
+        let more: Vec<String> = lines(&["PASS one", "BLOCK two", "BLOCK three"]);
+        let unkept = Verdict::Unkept(lines(&["BLOCK three"]));
+        assert_eq!(judged(more.clone(), Verdict::Passed), unkept);
+        assert_eq!(judged(more, Verdict::TimedOut(1)), Verdict::TimedOut(1));
     }
 
     #[test]

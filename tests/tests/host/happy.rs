@@ -168,6 +168,67 @@ fn what_was_done_can_be_undone_and_what_is_so_already_is_no_entry() {
 }
 
 #[test]
+fn a_claim_is_listed_with_who_made_it_and_when_and_can_be_taken_back() {
+    let home = Home::new();
+    let daemon = home.start();
+    let ask = |words: &[&str]| daemon.done(words).expect("done").json().clone();
+    let (site, data) = (home.file("site/index"), home.file("data"));
+    let site_dir = home.path("site").display().to_string();
+    ask(&["zones", "register", "web", "--host-path", &site_dir]);
+    ask(&["zones", "register", "db"]);
+    ask(&["host-paths", "register", "db", &data]);
+    ask(&["host-paths", "register", "db", &site]);
+
+    let paths = ask(&["host-paths", "list"])["paths"].clone();
+    let of = |path: &str| {
+        let rows = paths.as_array().expect("a list");
+        rows.iter().find(|row| row["path"] == path).expect(path)
+    };
+    let entries = daemon.done(&["journal", "inspect"]).expect("done").lines;
+    for (path, by_policy) in [(&site_dir, true), (&data, false), (&site, false)] {
+        let row = of(path);
+        let seq = row["seq"].as_u64().expect("a number");
+        let entry = &entries[usize::try_from(seq).expect("small") - 1];
+        for field in ["uid", "gid", "pid", "adapter"] {
+            assert_eq!(row["claimed_by"][field], entry["peer"][field], "{row}");
+        }
+        assert_eq!(row["claimed_at"], entry["time"], "{row}");
+        assert_eq!(row["by_policy"], by_policy, "{row}");
+        assert_eq!(row["by_command"], !by_policy, "{row}");
+    }
+
+    let refusals = [
+        ("web", site_dir.as_str(), "the policy of zone web"),
+        ("web", &data, "zone db has claimed it"),
+        ("db", "/nothing/here", "nothing is claimed"),
+        ("nope", &data, "no zone nope"),
+        ("db", "relative", "not absolute"),
+    ];
+    let before = daemon.digest().expect("replayed");
+    for (zone, path, says) in refusals {
+        let refused = daemon.cli(&["host-paths", "remove", zone, path]);
+        let refused = refused.expect("answers");
+        assert_eq!(refused.exit, 1, "{refused:?}");
+        assert!(refused.reason().contains(says), "{refused:?}");
+    }
+    assert_eq!(daemon.digest().expect("replayed"), before);
+
+    let inner = ask(&["host-paths", "remove", "db", &site]);
+    let said = inner["result"]["message"].to_string();
+    assert!(said.contains("falls to zone web"), "{said}");
+    std::fs::remove_file(&data).expect("removed");
+    ask(&["host-paths", "remove", "db", &data]);
+    let again = daemon.cli(&["host-paths", "remove", "db", &data]);
+    assert_eq!(again.expect("answers").exit, 1);
+    assert_eq!(
+        fields(&ask(&["host-paths", "list"])["paths"], &["zone", "path"]),
+        json!([["web", site_dir]])
+    );
+    let (seq, _) = daemon.digest().expect("replayed");
+    assert_eq!(seq, before.0 + 2, "what is refused is no entry");
+}
+
+#[test]
 fn the_memory_backend_says_that_it_enforces_nothing() {
     let home = Home::new();
     let status = home.start().done(&["status"]).expect("done").json().clone();

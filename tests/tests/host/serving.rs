@@ -72,6 +72,10 @@ async fn each_way_of_being_wrong_has_its_status_and_changes_nothing() {
         path: text(path),
         recursive: false,
     };
+    let unclaim = |zone: &str, path: &str| v1::RemoveHostPathRequest {
+        zone_name: text(zone),
+        path: text(path),
+    };
     let zone = |name: &str| v1::RegisterZoneRequest {
         zone_name: text(name),
         policy: None,
@@ -163,6 +167,18 @@ async fn each_way_of_being_wrong_has_its_status_and_changes_nothing() {
         (Code::NotFound, outcome!(allow_comm(comm("none", "web")))),
         (Code::Ok, outcome!(allow_comm(comm("web", "web")))),
         (Code::NotFound, outcome!(list_comms(list("none")))),
+        (
+            Code::NotFound,
+            outcome!(remove_host_path(unclaim("none", &taken))),
+        ),
+        (
+            Code::InvalidArgument,
+            outcome!(remove_host_path(unclaim("web", "relative"))),
+        ),
+        (
+            Code::InvalidArgument,
+            outcome!(remove_host_path(unclaim("web", ""))),
+        ),
         (Code::Unimplemented, outcome!(set_ip_zone(ip()))),
         (
             Code::Unimplemented,

@@ -6,6 +6,7 @@ use syva_rpc::v1::{
     AttachContainerRequest, ContainerSummary, DetachContainerRequest, ListContainersRequest,
 };
 
+use super::unit::Which;
 use super::{ADAPTER, Session, refused_unless, said};
 use crate::exit::Failure;
 use crate::output::{Operation, Remarks, or_dash, table};
@@ -28,9 +29,8 @@ pub struct Attach {
     id: String,
     /// The zone it goes into
     zone: String,
-    /// The cgroup-v2 id: the inode number of the cgroup's directory
-    #[arg(long, value_name = "N")]
-    cgroup_id: u64,
+    #[command(flatten)]
+    cgroup: Which,
     #[command(flatten)]
     stamp: Stamp,
 }
@@ -93,13 +93,17 @@ impl Verb {
 
 impl Attach {
     async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let (container, zone, cgroup_id) = (self.id, self.zone, self.cgroup_id);
+        let (container, zone, cgroup) = (self.id, self.zone, self.cgroup.find()?);
+        let cgroup_id = cgroup.id;
         let request = AttachContainerRequest {
             container_id: container.clone(),
             zone_name: zone.clone(),
             cgroup_id,
             source: self.stamp.source,
-            generation: self.stamp.generation,
+            generation: match self.stamp.generation {
+                0 => cgroup.generation,
+                given => given,
+            },
             ..AttachContainerRequest::default()
         };
         let reply = session.client().await?.attach_container(request).await?;

@@ -8,7 +8,7 @@ use super::Session;
 use crate::exit::Failure;
 
 /// `events`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Events {
     /// Go on with the events to come, until interrupted
     #[arg(long)]

@@ -2,11 +2,14 @@
 
 pub mod comms;
 pub mod containers;
+pub mod doctor;
 pub mod events;
 pub mod host_paths;
+pub mod host_sockets;
 pub mod journal;
 pub mod status;
 mod summary;
+mod unit;
 pub mod zones;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +29,7 @@ const MAX_REPLY: usize = 1 << 28;
 #[derive(Debug)]
 pub struct Session<'a> {
     socket: &'a Path,
+    adapter: &'static str,
     /// Where the answer goes.
     pub out: &'a Output,
 }
@@ -33,7 +37,16 @@ pub struct Session<'a> {
 impl<'a> Session<'a> {
     /// For the daemon at `socket`; nothing is connected yet.
     pub fn new(socket: &'a Path, out: &'a Output) -> Session<'a> {
-        Session { socket, out }
+        Session::named(ADAPTER, socket, out)
+    }
+
+    /// As [`Session::new`], for a client of another name.
+    pub fn named(adapter: &'static str, socket: &'a Path, out: &'a Output) -> Session<'a> {
+        Session {
+            socket,
+            adapter,
+            out,
+        }
     }
 
     /// Connects.
@@ -41,7 +54,7 @@ impl<'a> Session<'a> {
     /// # Errors
     /// [`Failure::Connect`] if nobody answers.
     pub async fn client(&self) -> Result<Client, Failure> {
-        let client = client::connect(self.socket, ADAPTER).await?;
+        let client = client::connect(self.socket, self.adapter).await?;
         Ok(client.max_decoding_message_size(MAX_REPLY))
     }
 }

@@ -14,11 +14,26 @@ use crate::output::{or_dash, table};
 /// # Errors
 /// [`Failure`] of any kind.
 pub async fn run(session: &Session<'_>) -> Result<(), Failure> {
+    show(session, &ask(session).await?)
+}
+
+/// Asks.
+///
+/// # Errors
+/// [`Failure`] of any kind.
+pub async fn ask(session: &Session<'_>) -> Result<StatusResponse, Failure> {
     let status = session.client().await?.status(StatusRequest {}).await?;
-    let status = status.into_inner();
+    Ok(status.into_inner())
+}
+
+/// Prints an answer.
+///
+/// # Errors
+/// [`Failure::Output`].
+pub fn show(session: &Session<'_>, status: &StatusResponse) -> Result<(), Failure> {
     session
         .out
-        .answer(status_json(&status), || status_text(&status))
+        .answer(status_json(status), || status_text(status))
 }
 
 fn status_text(status: &StatusResponse) -> Vec<String> {
@@ -62,7 +77,7 @@ fn status_text(status: &StatusResponse) -> Vec<String> {
         line("counted", format!("{count} failed kernel reads at {site}"));
     }
     lines.push(String::new());
-    lines.extend(hooks(&status.hooks));
+    lines.extend(hooks_text(&status.hooks));
     section(
         &mut lines,
         "not enforced, though configured:",
@@ -125,7 +140,8 @@ fn self_tests(status: &StatusResponse) -> String {
     or_dash(&tests.collect::<Vec<_>>().join(", "))
 }
 
-fn hooks(hooks: &[HookStatus]) -> Vec<String> {
+/// The hooks and what each has counted, as lines.
+pub fn hooks_text(hooks: &[HookStatus]) -> Vec<String> {
     let rows = hooks.iter().map(|hook| {
         let attached = match (hook.attached, hook.problem.as_str()) {
             (true, _) => "yes".to_owned(),
@@ -168,6 +184,23 @@ fn sorted_errors(status: &StatusResponse) -> Vec<(&str, u64)> {
     errors
 }
 
+/// The hooks and what each has counted, as JSON.
+pub fn hooks_json(hooks: &[HookStatus]) -> Vec<Value> {
+    let json = |hook: &HookStatus| {
+        json!({
+            "hook": hook.hook,
+            "attached": hook.attached,
+            "problem": hook.problem,
+            "allow": hook.allow,
+            "deny": hook.deny,
+            "would_deny": hook.would_deny,
+            "error": hook.error,
+            "lost": hook.lost,
+        })
+    };
+    hooks.iter().map(json).collect()
+}
+
 fn status_json(status: &StatusResponse) -> Value {
     json!({
         "health": status.health,
@@ -194,16 +227,7 @@ fn status_json(status: &StatusResponse) -> Value {
             "state": test.state,
             "detail": test.detail,
         })).collect::<Vec<_>>(),
-        "hooks": status.hooks.iter().map(|hook| json!({
-            "hook": hook.hook,
-            "attached": hook.attached,
-            "problem": hook.problem,
-            "allow": hook.allow,
-            "deny": hook.deny,
-            "would_deny": hook.would_deny,
-            "error": hook.error,
-            "lost": hook.lost,
-        })).collect::<Vec<_>>(),
+        "hooks": hooks_json(&status.hooks),
     })
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use syva_model::command::{Attach, ClaimFacts, Command, Policy, ZoneType};
+use syva_model::command::{Attach, ClaimFacts, Command, Policy, SocketFacts, ZoneType};
 use syva_model::image::Scope;
 use syva_model::name::{Party, ZoneName};
 
@@ -14,7 +14,8 @@ pub fn summary(command: &Command) -> String {
             zone,
             policy,
             claims,
-        } => register_zone(zone, policy.as_ref(), claims),
+            host_sockets,
+        } => register_zone(zone, policy.as_ref(), claims, host_sockets),
         Command::RemoveZone { zone, drain: true } => {
             format!("zone {zone}, when its last container goes")
         }
@@ -29,21 +30,45 @@ pub fn summary(command: &Command) -> String {
         Command::RegisterHostPath { zone, claim } => {
             format!("zone {zone}: {}, object {}", reach(claim), claim.object)
         }
+        Command::RemoveHostPath { zone, path } => format!("zone {zone}: {path}"),
         Command::SetMode { mode } => format!("mode {}", mode.name()),
-        Command::Boot { claims } => {
+        Command::Boot {
+            claims,
+            host_sockets,
+        } => {
             let lost = claims.iter().filter(|claim| claim.found.is_none()).count();
-            format!(
+            let mut said = format!(
                 "a new boot: memberships are void, {} claims found, {lost} lost",
                 claims.len() - lost
+            );
+            let lost = host_sockets.iter().filter(|again| again.found.is_none());
+            if !host_sockets.is_empty() {
+                let lost = lost.count();
+                let found = host_sockets.len() - lost;
+                let _ = write!(said, ", {found} host sockets found, {lost} lost");
+            }
+            said
+        }
+        Command::AllowHostSocket { zone, socket } => {
+            format!(
+                "zone {zone}: {}, socket {}",
+                socket_path(socket),
+                socket.socket
             )
         }
+        Command::DenyHostSocket { zone, path, .. } => format!("zone {zone}: {path}"),
         Command::CgroupGone { container, cgroup } => {
             format!("container {container}: its cgroup {cgroup} is gone")
         }
     }
 }
 
-fn register_zone(zone: &ZoneName, policy: Option<&Policy>, claims: &[ClaimFacts]) -> String {
+fn register_zone(
+    zone: &ZoneName,
+    policy: Option<&Policy>,
+    claims: &[ClaimFacts],
+    host_sockets: &[SocketFacts],
+) -> String {
     let Some(policy) = policy else {
         return format!("zone {zone}, its policy left as it is");
     };
@@ -70,6 +95,11 @@ fn register_zone(zone: &ZoneName, policy: Option<&Policy>, claims: &[ClaimFacts]
         policy.allowed_egress_cidrs.iter().cloned(),
     );
     append(&mut said, "claims", claims.iter().map(reach));
+    append(
+        &mut said,
+        "host sockets",
+        host_sockets.iter().map(socket_path),
+    );
     said
 }
 
@@ -93,6 +123,13 @@ fn reach(claim: &ClaimFacts) -> String {
     }
 }
 
+fn socket_path(facts: &SocketFacts) -> String {
+    if facts.asked == facts.path {
+        return facts.path.clone();
+    }
+    format!("{} (asked for as {})", facts.path, facts.asked)
+}
+
 fn attach_container(attach: &Attach) -> String {
     let mut said = format!(
         "container {} into zone {}, cgroup {} ({})",
@@ -102,6 +139,8 @@ fn attach_container(attach: &Attach) -> String {
         let _ = write!(said, ", pod {}/{}", attach.pod.namespace, attach.pod.name);
     }
     said.push_str(&stamp(&attach.source, attach.generation));
+    let sockets = attach.unit_sockets.iter().map(|facts| facts.path.clone());
+    append(&mut said, "a service unit, which may use", sockets);
     said
 }
 
@@ -138,9 +177,11 @@ impl Whereabouts {
                 let allows = policy.iter().flat_map(|policy| &policy.allowed_zones);
                 named(registered) || allows.into_iter().any(side)
             }
-            Command::RemoveZone { zone: it, .. } | Command::RegisterHostPath { zone: it, .. } => {
-                named(it)
-            }
+            Command::RemoveZone { zone: it, .. }
+            | Command::RegisterHostPath { zone: it, .. }
+            | Command::RemoveHostPath { zone: it, .. }
+            | Command::AllowHostSocket { zone: it, .. }
+            | Command::DenyHostSocket { zone: it, .. } => named(it),
             Command::AttachContainer(attach) => {
                 let before = self.0.insert(attach.container.clone(), attach.zone.clone());
                 named(&attach.zone) || before.is_some_and(|zone| named(&zone))
@@ -162,7 +203,8 @@ impl Whereabouts {
 
 #[cfg(test)]
 mod tests {
-    use syva_model::command::{NetworkMode, Pod, Reresolved};
+    use syva_model::command::{NetworkMode, Pod, Reresolved, SocketReresolved};
+    use syva_model::host_socket::{Place, SocketKey};
     use syva_model::image::{CgroupId, Mode, ObjectKey};
 
     use super::*;
@@ -184,6 +226,7 @@ mod tests {
             },
             source: "syva-k8s".into(),
             generation: 3,
+            unit_sockets: vec![],
         })
     }
 
@@ -198,6 +241,17 @@ mod tests {
             },
             generation: 0,
             scope,
+        }
+    }
+
+    fn socket(asked: &str) -> SocketFacts {
+        SocketFacts {
+            asked: asked.into(),
+            path: "/run/s".into(),
+            socket: SocketKey {
+                dev: 24,
+                place: Place::new("/s").expect("valid"),
+            },
         }
     }
 
@@ -217,14 +271,17 @@ mod tests {
                     zone: zone("web"),
                     policy: Some(policy),
                     claims: vec![claim("/srv/web", Scope::Subtree)],
+                    host_sockets: vec![socket("/run/s")],
                 },
-                "zone web: standard, network bridged, ptrace inside, allows host db, claims /srv/web/**",
+                "zone web: standard, network bridged, ptrace inside, allows host db, claims /srv/web/**, \
+                 host sockets /run/s",
             ),
             (
                 Command::RegisterZone {
                     zone: zone("web"),
                     policy: None,
                     claims: vec![],
+                    host_sockets: vec![],
                 },
                 "zone web, its policy left as it is",
             ),
@@ -248,6 +305,13 @@ mod tests {
                 },
                 "zone web: /srv/web (asked for as /link), object 8:1/42",
             ),
+            (
+                Command::RemoveHostPath {
+                    zone: zone("web"),
+                    path: "/srv/web".into(),
+                },
+                "zone web: /srv/web",
+            ),
             (Command::SetMode { mode: Mode::Audit }, "mode audit"),
             (
                 Command::Boot {
@@ -257,8 +321,34 @@ mod tests {
                             found,
                         })
                         .into(),
+                    host_sockets: vec![],
                 },
                 "a new boot: memberships are void, 1 claims found, 1 lost",
+            ),
+            (
+                Command::Boot {
+                    claims: vec![],
+                    host_sockets: vec![SocketReresolved {
+                        path: "/run/s".into(),
+                        found: None,
+                    }],
+                },
+                "a new boot: memberships are void, 0 claims found, 0 lost, 0 host sockets found, 1 lost",
+            ),
+            (
+                Command::AllowHostSocket {
+                    zone: zone("web"),
+                    socket: socket("/var/run/s"),
+                },
+                "zone web: /run/s (asked for as /var/run/s), socket 0:24/s",
+            ),
+            (
+                Command::DenyHostSocket {
+                    zone: zone("web"),
+                    asked: "/var/run/s".into(),
+                    path: "/run/s".into(),
+                },
+                "zone web: /run/s",
             ),
         ];
         for (command, said) in table {

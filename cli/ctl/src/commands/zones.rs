@@ -47,6 +47,9 @@ struct PolicyFlags {
     /// A path of the host that belongs to the zone; may be repeated
     #[arg(long = "host-path", value_name = "PATH")]
     host_paths: Vec<PathBuf>,
+    /// A socket of the host that it may use: a path, or an abstract name as @NAME; may be repeated
+    #[arg(long = "host-socket", value_name = "PATH")]
+    host_sockets: Vec<PathBuf>,
     /// A zone (or `host`) it would talk to; may be repeated
     #[arg(long = "allow-zone", value_name = "ZONE")]
     allowed_zones: Vec<String>,
@@ -84,6 +87,7 @@ impl PolicyFlags {
         let given = self.zone_type.is_some()
             || self.network.is_some()
             || !self.host_paths.is_empty()
+            || !self.host_sockets.is_empty()
             || !self.allowed_zones.is_empty()
             || self.allow_ptrace;
         if !given {
@@ -110,6 +114,11 @@ impl PolicyFlags {
             zone_type: zone_type.into(),
             network_mode: network_mode.into(),
             allowed_egress_cidrs: Vec::new(),
+            host_sockets: self
+                .host_sockets
+                .into_iter()
+                .map(utf8)
+                .collect::<Result<_, _>>()?,
         }))
     }
 }
@@ -199,6 +208,7 @@ async fn list_zones(session: &Session<'_>) -> Result<(), Failure> {
                 "PTRACE",
                 "ALLOWS",
                 "HOST PATHS",
+                "HOST SOCKETS",
             ],
             zones.iter().map(zone_row).collect(),
             "no zones",
@@ -206,7 +216,7 @@ async fn list_zones(session: &Session<'_>) -> Result<(), Failure> {
     })
 }
 
-fn zone_row(zone: &ZoneSummary) -> [String; 9] {
+fn zone_row(zone: &ZoneSummary) -> [String; 10] {
     let policy = zone.policy.clone().unwrap_or_default();
     [
         zone.name.clone(),
@@ -218,6 +228,7 @@ fn zone_row(zone: &ZoneSummary) -> [String; 9] {
         if policy.allow_ptrace { "yes" } else { "no" }.into(),
         list(&policy.allowed_zones),
         list(&policy.host_paths),
+        list(&policy.host_sockets),
     ]
 }
 
@@ -240,6 +251,7 @@ fn policy_json(policy: &ZonePolicy) -> Value {
         "type": type_name(policy.zone_type()),
         "network": network_name(policy.network_mode()),
         "allowed_egress_cidrs": policy.allowed_egress_cidrs,
+        "host_sockets": policy.host_sockets,
     })
 }
 

@@ -2,9 +2,10 @@
 
 use serde_json::json;
 use syva_rpc::v1::{
-    AttachContainerResponse, CommPair, ContainerSummary, DenyCommResponse, HookStatus, HostPath,
-    ListCommsResponse, ListContainersResponse, ListHostPathsResponse, ListZonesResponse,
-    RegisterZoneResponse, RemoveZoneResponse, StatusResponse, ZoneSummary,
+    AllowHostSocketResponse, AttachContainerResponse, Claimant, CommPair, ContainerSummary,
+    DenyCommResponse, HookStatus, HostPath, HostSocket, ListCommsResponse, ListContainersResponse,
+    ListHostPathsResponse, ListHostSocketsResponse, ListZonesResponse, RegisterZoneResponse,
+    RemoveHostPathResponse, RemoveZoneResponse, StatusResponse, ZoneSummary,
 };
 
 use crate::requests::policy;
@@ -50,6 +51,17 @@ fn a_write_is_operation_ok_result_and_reason() {
                 "zone": "web", "message": "draining", "notes": none, "not_enforced": none}}),
         ),
         (
+            Script::replying(AllowHostSocketResponse {
+                message: "zone web may use /run/s".into(),
+                notes: vec!["zone web is privileged".into()],
+            }),
+            "host-sockets allow web /var/run/s",
+            0,
+            json!({"operation": "host-sockets.allow", "ok": true, "reason": null, "result": {
+                "zone": "web", "path": "/var/run/s", "message": "zone web may use /run/s",
+                "notes": ["zone web is privileged"], "not_enforced": none}}),
+        ),
+        (
             Script::replying(attached),
             "containers attach c1 web --cgroup-id 7",
             0,
@@ -63,6 +75,27 @@ fn a_write_is_operation_ok_result_and_reason() {
             0,
             json!({"operation": "comms.deny", "ok": true, "reason": null, "result": {
                 "zone_a": "a", "zone_b": "b", "notes": none, "not_enforced": none}}),
+        ),
+        (
+            Script::replying(RemoveHostPathResponse {
+                ok: true,
+                message: "/srv belongs to no zone any more".into(),
+            }),
+            "host-paths remove web /srv",
+            0,
+            json!({"operation": "host-paths.remove", "ok": true, "reason": null, "result": {
+                "zone": "web", "path": "/srv", "message": "/srv belongs to no zone any more",
+                "notes": none, "not_enforced": none}}),
+        ),
+        (
+            Script::replying(RemoveHostPathResponse {
+                ok: false,
+                message: "nothing is claimed as /srv".into(),
+            }),
+            "host-paths remove web /srv",
+            1,
+            json!({"operation": "host-paths.remove", "ok": false, "result": null,
+                "reason": "nothing is claimed as /srv"}),
         ),
         (
             Script::replying(refused),
@@ -122,6 +155,30 @@ fn a_read_is_operation_ok_and_the_data() {
         inode: 42,
         state: "claimed".into(),
         seq: 6,
+        claimed_by: Some(Claimant {
+            uid: 0,
+            gid: 0,
+            pid: 4711,
+            adapter: "syva-\u{1b}cli".into(),
+        }),
+        claimed_at_unix_ns: 1_764_000_000_000_000_001,
+        by_policy: true,
+        by_command: true,
+    };
+    // Its entry is not in the journal any more, or its user not among those this machine knows.
+    let old = HostPath {
+        zone: "web".into(),
+        path: "/srv/old".into(),
+        by_command: true,
+        claimed_by: None,
+        ..HostPath::default()
+    };
+    let socket = |by_default| HostSocket {
+        zone: "web".into(),
+        path: "/run/systemd/notify".into(),
+        state: "held".into(),
+        seq: 8,
+        by_default,
     };
     let pair = CommPair {
         zone_a: "db".into(),
@@ -131,13 +188,13 @@ fn a_read_is_operation_ok_and_the_data() {
         (
             Script::replying(ListZonesResponse { zones: vec![zone] }),
             "zones list",
-            "web   7   active  2           isolated  host     yes     db, host  /srv/a, rel",
+            "web   7   active  2           isolated  host     yes     db, host  /srv/a, rel  /run/s, @name",
             json!({"operation": "zones.list", "ok": true, "zones": [{
                 "name": "web", "zone_id": 7, "state": "active", "containers_active": 2,
                 "not_enforced": ["network mode"], "policy": {
                     "host_paths": ["/srv/a", "rel"], "allowed_zones": ["db", "host"],
                     "allow_ptrace": true, "type": "isolated", "network": "host",
-                    "allowed_egress_cidrs": []}}]}),
+                    "allowed_egress_cidrs": [], "host_sockets": ["/run/s", "@name"]}}]}),
         ),
         (
             Script::replying(ListContainersResponse {
@@ -151,13 +208,34 @@ fn a_read_is_operation_ok_and_the_data() {
                 "pod_uid": "", "seq": 5}]}),
         ),
         (
-            Script::replying(ListHostPathsResponse { paths: vec![path] }),
+            Script::replying(ListHostPathsResponse {
+                paths: vec![path, old],
+            }),
             "host-paths list",
             // What a container named is not obeyed by the terminal.
-            r"web   /srv/\u{1b}[2J  subtree  42     claimed  6",
+            r"web   /srv/\u{1b}[2J  subtree  42     claimed  policy, command  root (syva-\u{1b}cli, pid 4711)  2025-11-24T16:00:00Z  6",
             json!({"operation": "host-paths.list", "ok": true, "paths": [{
                 "zone": "web", "path": "/srv/\u{1b}[2J", "recursive": true, "inode": 42,
-                "state": "claimed", "seq": 6}]}),
+                "state": "claimed", "seq": 6, "by_policy": true, "by_command": true,
+                "claimed_by": {"user": "root", "uid": 0, "gid": 0, "pid": 4711,
+                    "adapter": "syva-\u{1b}cli"},
+                "claimed_at": "2025-11-24T16:00:00.000000001Z",
+                "claimed_at_unix_ns": 1_764_000_000_000_000_001_u64}, {
+                "zone": "web", "path": "/srv/old", "recursive": false, "inode": 0, "state": "",
+                "seq": 0, "by_policy": false, "by_command": true, "claimed_by": null,
+                "claimed_at": null, "claimed_at_unix_ns": 0}]}),
+        ),
+        (
+            Script::replying(ListHostSocketsResponse {
+                sockets: vec![socket(true), socket(false)],
+            }),
+            "host-sockets list",
+            "web   /run/systemd/notify  unit      held   8",
+            json!({"operation": "host-sockets.list", "ok": true, "sockets": [
+                {"zone": "web", "path": "/run/systemd/notify", "by_default": true,
+                    "state": "held", "seq": 8},
+                {"zone": "web", "path": "/run/systemd/notify", "by_default": false,
+                    "state": "held", "seq": 8}]}),
         ),
         (
             Script::replying(ListCommsResponse { pairs: vec![pair] }),

@@ -19,10 +19,14 @@ fn commands() -> Vec<Command> {
         zone: zone(name),
         policy: Some(Policy::default()),
         claims: vec![],
+        host_sockets: vec![],
     };
     let (remove, drain) = (zone("db"), false);
     vec![
-        Command::Boot { claims: vec![] },
+        Command::Boot {
+            claims: vec![],
+            host_sockets: vec![],
+        },
         register("web"),
         register("db"),
         Command::RemoveZone {
@@ -150,6 +154,7 @@ fn a_tampered_journal_fails_and_names_the_entry() {
                         zone,
                         policy,
                         claims,
+                        host_sockets: vec![],
                     },
                 ));
             },

@@ -8,6 +8,7 @@
 #![allow(clippy::expect_used)]
 
 mod answers;
+mod doctor;
 mod events;
 mod journal;
 mod offline;
@@ -169,9 +170,44 @@ fn usage_is_exit_2() {
 }
 
 #[test]
+fn under_the_name_syvactl_it_is_the_same_program() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let alias = dir.path().join("syvactl");
+    std::os::unix::fs::symlink(assert_cmd::cargo::cargo_bin!("syva-cli"), &alias).expect("linked");
+    let called = |line: &str| {
+        let mut command = std::process::Command::new(&alias);
+        command
+            .env("SYVA_SOCKET", "/none")
+            .args(line.split_whitespace());
+        finished(command.output().expect("runs"))
+    };
+    for line in [
+        "--help",
+        "host-paths --help",
+        "containers attach --help",
+        "zones register",
+    ] {
+        let (own, alias) = (run(Path::new("/none"), line), called(line));
+        assert_eq!(own.exit, alias.exit, "{line}");
+        let named = |text: &str| text.replace("Usage: syva-cli", "Usage: syvactl");
+        assert_eq!(
+            (named(&own.out), named(&own.err)),
+            (alias.out, alias.err),
+            "{line}"
+        );
+    }
+    let usage = called("zones register").err;
+    assert!(usage.contains("Usage: syvactl zones register"), "{usage}");
+}
+
+#[test]
 fn a_path_that_is_not_utf8_is_refused_before_anything_is_asked() {
     let path = OsStr::from_bytes(b"/srv/\xff");
-    for line in ["host-paths register web", "zones register web --host-path"] {
+    for line in [
+        "host-paths register web",
+        "host-paths remove web",
+        "zones register web --host-path",
+    ] {
         // Nobody serves the socket: it is not even tried.
         let refused = finished(
             command(Path::new("/none"), line)

@@ -26,11 +26,15 @@ fn made(zones: u32) -> Offline {
     let (mut head, mut state, mut payloads) = (Head::EMPTY, State::default(), Vec::new());
     for n in 0..=zones {
         let command = match n {
-            0 => Command::Boot { claims: vec![] },
+            0 => Command::Boot {
+                claims: vec![],
+                host_sockets: vec![],
+            },
             n => Command::RegisterZone {
                 zone: ZoneName::new(format!("web{n}")).expect("valid"),
                 policy: None,
                 claims: vec![],
+                host_sockets: vec![],
             },
         };
         let entry = head.next(u64::from(n), BootId([7; 16]), Peer::default(), command);

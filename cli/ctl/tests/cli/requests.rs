@@ -3,10 +3,11 @@
 use std::fmt::Debug;
 
 use syva_rpc::v1::{
-    AllowCommRequest, AttachContainerRequest, DenyCommRequest, DetachContainerRequest,
-    ListCommsRequest, ListContainersRequest, ListHostPathsRequest, ListZonesRequest, NetworkMode,
-    ReadJournalRequest, RegisterHostPathRequest, RegisterZoneRequest, RemoveZoneRequest,
-    StatusRequest, WatchEventsRequest, ZonePolicy, ZoneType,
+    AllowCommRequest, AllowHostSocketRequest, AttachContainerRequest, DenyCommRequest,
+    DenyHostSocketRequest, DetachContainerRequest, ListCommsRequest, ListContainersRequest,
+    ListHostPathsRequest, ListHostSocketsRequest, ListZonesRequest, NetworkMode,
+    ReadJournalRequest, RegisterHostPathRequest, RegisterZoneRequest, RemoveHostPathRequest,
+    RemoveZoneRequest, StatusRequest, WatchEventsRequest, ZonePolicy, ZoneType,
 };
 
 use crate::run;
@@ -26,6 +27,7 @@ pub fn policy() -> ZonePolicy {
         zone_type: ZoneType::Isolated.into(),
         network_mode: NetworkMode::Host.into(),
         allowed_egress_cidrs: vec![],
+        host_sockets: vec!["/run/s".into(), "@name".into()],
     }
 }
 
@@ -88,7 +90,7 @@ fn every_command_asks_exactly_what_was_typed() {
         ),
         (
             "zones register web --type isolated --network host --host-path /srv/a --host-path rel \
-             --allow-zone db --allow-zone host --allow-ptrace",
+             --allow-zone db --allow-zone host --allow-ptrace --host-socket /run/s --host-socket @name",
             register(Some(policy())),
         ),
         (
@@ -108,10 +110,41 @@ fn every_command_asks_exactly_what_was_typed() {
         (
             "host-paths register web rel/../x --recursive",
             asks(&RegisterHostPathRequest {
-                zone_name: web,
+                zone_name: web.clone(),
                 path: "rel/../x".into(),
                 recursive: true,
             }),
+        ),
+        (
+            "host-paths remove web /gone",
+            asks(&RemoveHostPathRequest {
+                zone_name: "web".into(),
+                path: "/gone".into(),
+            }),
+        ),
+        (
+            "host-sockets allow web /run/s",
+            asks(&AllowHostSocketRequest {
+                zone_name: web.clone(),
+                path: "/run/s".into(),
+            }),
+        ),
+        (
+            "host-sockets deny web @name",
+            asks(&DenyHostSocketRequest {
+                zone_name: web.clone(),
+                path: "@name".into(),
+            }),
+        ),
+        (
+            "host-sockets list",
+            asks(&ListHostSocketsRequest {
+                zone_name: String::new(),
+            }),
+        ),
+        (
+            "host-sockets list --zone web",
+            asks(&ListHostSocketsRequest { zone_name: web }),
         ),
         (
             "host-paths list",

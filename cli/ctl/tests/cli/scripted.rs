@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex};
 
 use syva_rpc::v1::syva_core_server::{SyvaCore, SyvaCoreServer};
 use syva_rpc::v1::{
-    AllowCommRequest, AllowCommResponse, AttachContainerRequest, AttachContainerResponse,
-    DenyCommRequest, DenyCommResponse, DenyEvent, DetachContainerRequest, DetachContainerResponse,
+    AllowCommRequest, AllowCommResponse, AllowHostSocketRequest, AllowHostSocketResponse,
+    AttachContainerRequest, AttachContainerResponse, DenyCommRequest, DenyCommResponse, DenyEvent,
+    DenyHostSocketRequest, DenyHostSocketResponse, DetachContainerRequest, DetachContainerResponse,
     JournalEntry, ListCommsRequest, ListCommsResponse, ListContainersRequest,
-    ListContainersResponse, ListHostPathsRequest, ListHostPathsResponse, ListZonesRequest,
-    ListZonesResponse, ReadJournalRequest, RegisterHostPathRequest, RegisterHostPathResponse,
-    RegisterZoneRequest, RegisterZoneResponse, RemoveIpZoneRequest, RemoveIpZoneResponse,
+    ListContainersResponse, ListHostPathsRequest, ListHostPathsResponse, ListHostSocketsRequest,
+    ListHostSocketsResponse, ListZonesRequest, ListZonesResponse, ReadJournalRequest,
+    RegisterHostPathRequest, RegisterHostPathResponse, RegisterZoneRequest, RegisterZoneResponse,
+    RemoveHostPathRequest, RemoveHostPathResponse, RemoveIpZoneRequest, RemoveIpZoneResponse,
     RemoveZoneRequest, RemoveZoneResponse, SetIpZoneRequest, SetIpZoneResponse, StateDigestRequest,
     StateDigestResponse, StatusRequest, StatusResponse, WatchEventsRequest,
 };
@@ -173,4 +175,8 @@ service! {
     state_digest(StateDigestRequest) -> StateDigestResponse;
     list_containers(ListContainersRequest) -> ListContainersResponse;
     list_host_paths(ListHostPathsRequest) -> ListHostPathsResponse;
+    remove_host_path(RemoveHostPathRequest) -> RemoveHostPathResponse;
+    allow_host_socket(AllowHostSocketRequest) -> AllowHostSocketResponse;
+    deny_host_socket(DenyHostSocketRequest) -> DenyHostSocketResponse;
+    list_host_sockets(ListHostSocketsRequest) -> ListHostSocketsResponse;
 }

@@ -5,8 +5,8 @@
 //! counter moved. Last, with the programs detached, everything that was blocked must succeed: a demo
 //! that tests nothing fails.
 
-mod counters;
-mod node;
+pub(super) mod counters;
+pub(super) mod node;
 
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 
 use syva_model::hook::Hook;
 
-use super::actor::{Background, Outcome, act, act_on, begin, exec_moved, listen, make_cgroup};
+use super::actor::{
+    Background, Outcome, act, act_on, begin, exec_moved, listen, make_cgroup, receive,
+};
 use super::{Checks, Failure};
 use counters::DenyCounters;
 use node::Node;
@@ -41,13 +43,13 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
 }
 
 /// Where the demo lives: a directory and a cgroup of its own.
-struct Place {
-    dir: PathBuf,
+pub(super) struct Place {
+    pub(super) dir: PathBuf,
     cgroup: PathBuf,
 }
 
 impl Place {
-    fn make() -> Result<Place, Failure> {
+    pub(super) fn make() -> Result<Place, Failure> {
         let dir = PathBuf::from(format!("/tmp/syva-demo.{}", std::process::id()));
         fs::create_dir(&dir)?;
         let cgroup = make_cgroup(&format!("syva-demo.{}", std::process::id()))?;
@@ -66,24 +68,26 @@ impl Drop for Place {
 }
 
 /// Two zones, each with a cgroup, a directory, a process and a socket; and what is in neither.
-struct Stage {
-    web: Side,
-    db: Side,
-    outside: Outside,
-    counters: DenyCounters,
+pub(super) struct Stage {
+    pub(super) web: Side,
+    pub(super) db: Side,
+    pub(super) outside: Outside,
+    pub(super) counters: DenyCounters,
 }
 
-struct Outside {
-    cgroup: PathBuf,
+pub(super) struct Outside {
+    pub(super) cgroup: PathBuf,
     program: PathBuf,
 }
 
-struct Side {
-    cgroup: PathBuf,
-    dir: PathBuf,
-    secret: PathBuf,
+pub(super) struct Side {
+    pub(super) cgroup: PathBuf,
+    pub(super) dir: PathBuf,
+    pub(super) secret: PathBuf,
     socket: PathBuf,
+    datagrams: PathBuf,
     _listener: Background,
+    _receiver: Background,
     process: Background,
 }
 
@@ -110,24 +114,28 @@ impl Side {
         // Outside the claim, so that the socket is the zone's by the cgroup that made it.
         let socket = place.dir.join(format!("{zone}.sock"));
         let listener = listen(&cgroup, &socket)?;
+        let datagrams = place.dir.join(format!("{zone}.datagrams"));
+        let receiver = receive(&cgroup, &datagrams)?;
         let process = begin(&cgroup, "wait", &[])?;
         Ok(Side {
             cgroup,
             dir,
             secret,
             socket,
+            datagrams,
             _listener: listener,
+            _receiver: receiver,
             process,
         })
     }
 
-    fn pid(&self) -> PathBuf {
+    pub(super) fn pid(&self) -> PathBuf {
         self.process.pid().to_string().into()
     }
 }
 
 impl Stage {
-    fn set(node: &Node, place: &Place) -> Result<Stage, Failure> {
+    pub(super) fn set(node: &Node, place: &Place) -> Result<Stage, Failure> {
         let db = Side::make(node, place, "db", &[])?;
         let web = Side::make(node, place, "web", &["--allow-ptrace"])?;
         let outside = Outside {
@@ -143,12 +151,13 @@ impl Stage {
     }
 
     /// What a hook is about, done by zone web to a side.
-    fn attempt(&self, hook: Hook, to: &Side) -> Outcome {
+    pub(super) fn attempt(&self, hook: Hook, to: &Side) -> Outcome {
         let from = &self.web.cgroup;
         match hook {
             Hook::FileOpen => act(from, "open", &[&to.secret]),
             Hook::TaskKill => act(from, "kill", &[&to.pid(), Path::new(HARMLESS)]),
             Hook::UnixStreamConnect => act(from, "connect", &[&to.socket]),
+            Hook::UnixMaySend => act(from, "send", &[&to.datagrams]),
             // What is executed is opened first, and file_open refuses that. So this one becomes the
             // side's between the two: it is moved into its claim.
             Hook::BprmCheckSecurity => {

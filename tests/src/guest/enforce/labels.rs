@@ -3,12 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use syva_bpf::verify::move_epoch;
 use syva_model::hook::Hook;
-use syva_model::image::Scope;
 
-use super::world::{ONE, World};
+use super::world::World;
 use crate::guest::{Checks, Failure};
 
 pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
@@ -74,8 +72,7 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     let failed = fs::rename("/tmp/missing", "/tmp/one/missing");
     checks.that("a rename that fails", failed.is_err(), "it succeeded");
     checks.equal("advances nothing", &move_epoch(&world.kernel)?, &before);
-    links(checks, world)?;
-    overlay(checks, world)
+    links(checks, world)
 }
 
 /// A linked file has the label of the path it is opened by, and it is never cached.
@@ -128,73 +125,5 @@ fn links(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         "open",
         &[moved],
     )?;
-    Ok(())
-}
-
-/// An overlay's file is judged as itself, and again as the file that backs it.
-fn overlay(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
-    let (one, two) = (world.one.clone(), world.two.clone());
-    for dir in ["lower", "upper", "work", "merged"] {
-        fs::create_dir_all(Path::new("/tmp/overlay").join(dir))?;
-    }
-    for name in ["claimed", "free"] {
-        fs::write(Path::new("/tmp/overlay/lower").join(name), "")?;
-    }
-    mount(
-        "overlay",
-        "/tmp/overlay/merged",
-        "overlay",
-        MountFlags::empty(),
-        Some(c"lowerdir=/tmp/overlay/lower,upperdir=/tmp/overlay/upper,workdir=/tmp/overlay/work"),
-    )?;
-    let (claimed, free) = (
-        Path::new("/tmp/overlay/merged/claimed"),
-        Path::new("/tmp/overlay/merged/free"),
-    );
-    world.allowed(
-        checks,
-        "zone two opens a file of an overlay",
-        &two,
-        "open",
-        &[claimed],
-    )?;
-    let key = world.claim(claimed, ONE, Scope::Exact)?;
-    world.refused(
-        checks,
-        "zone two opens a claimed file of an overlay",
-        Hook::FileOpen,
-        &two,
-        "open",
-        &[claimed],
-    )?;
-    world.allowed(checks, "zone one opens it", &one, "open", &[claimed])?;
-    world.allowed(checks, "zone two opens another", &two, "open", &[free])?;
-    world.unclaim(key)?;
-
-    let lower = world.claim(Path::new("/tmp/overlay/lower"), ONE, Scope::Subtree)?;
-    let event = world
-        .refused(
-            checks,
-            "zone two opens a claimed file through an overlay",
-            Hook::FileOpen,
-            &two,
-            "open",
-            &[free],
-        )?
-        .ok_or("no event")?;
-    checks.equal(
-        "event: the backing file's claim",
-        &event.claim,
-        &Some(lower),
-    );
-    world.allowed(
-        checks,
-        "zone one opens it through the overlay",
-        &one,
-        "open",
-        &[free],
-    )?;
-    world.unclaim(lower)?;
-    unmount("/tmp/overlay/merged", UnmountFlags::empty())?;
     Ok(())
 }

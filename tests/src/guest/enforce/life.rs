@@ -13,10 +13,12 @@ use syva_model::image::{CgroupId, MapWrite, MemberRow, Origin, Table};
 use syva_model::kernel::Kernel as _;
 
 use super::world::{ONE, TWO, World};
+use crate::guest::actor::make_cgroup;
 use crate::guest::{Checks, Failure};
 
 pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     let file = Path::new("/tmp/one/sub/file");
+    moved(checks, world, file)?;
     nested(checks, world, file)?;
     other_hierarchy(checks, world, file)?;
     written_again(checks, world)?;
@@ -41,6 +43,38 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         "open",
         &[file],
     )?;
+    Ok(())
+}
+
+/// What a look-up found counts until the row is changed: the same cgroup goes from zone to zone and out.
+fn moved(checks: &mut Checks, world: &mut World, file: &Path) -> Result<(), Failure> {
+    const SLOTS: u64 = 65_536;
+    let cgroup = make_cgroup("moved")?;
+    let id = world.attach(&cgroup, TWO)?;
+    // Another row in its slot, so that the count alone never answers.
+    let neighbour = CgroupId(id.0 + SLOTS * 1_000);
+    let row = MemberRow {
+        zone: TWO,
+        root: neighbour,
+        origin: Origin::Journal,
+    };
+    world.members.write(&MapWrite::PutMember(neighbour, row))?;
+    for round in 1..=3 {
+        world.attach(&cgroup, TWO)?;
+        let what = format!("moved to zone two, time {round}");
+        world.refused(checks, &what, Hook::FileOpen, &cgroup, "open", &[file])?;
+        world.attach(&cgroup, ONE)?;
+        let what = format!("moved to zone one, time {round}");
+        world.allowed(checks, &what, &cgroup, "open", &[file])?;
+    }
+    world.attach(&cgroup, TWO)?;
+    let what = "moved to zone two, to be dropped";
+    world.refused(checks, what, Hook::FileOpen, &cgroup, "open", &[file])?;
+    world.members.write(&MapWrite::DropMember(id))?;
+    let what = "dropped, with another row in its slot";
+    world.allowed(checks, what, &cgroup, "open", &[file])?;
+    world.members.write(&MapWrite::DropMember(neighbour))?;
+    fs::remove_dir(&cgroup)?;
     Ok(())
 }
 

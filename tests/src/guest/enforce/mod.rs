@@ -1,9 +1,12 @@
 //! Suite `enforce`: zones are kept apart by the kernel, seen from the library that writes the maps.
 
+mod beforehand;
 mod executing;
 mod files;
+mod host_sockets;
 mod labels;
 mod life;
+mod overlays;
 mod sockets;
 mod tasks;
 mod tracing;
@@ -17,8 +20,11 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     let mut world = World::new()?;
     files::run(checks, &mut world)?;
     labels::run(checks, &mut world)?;
+    overlays::run(checks, &mut world)?;
+    beforehand::run(checks, &mut world)?;
     tasks::run(checks, &mut world)?;
     sockets::run(checks, &mut world)?;
+    host_sockets::run(checks, &mut world)?;
     executing::run(checks, &mut world)?;
     tracing::run(checks, &mut world)?;
     life::run(checks, &mut world)?;

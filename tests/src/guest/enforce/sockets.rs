@@ -25,7 +25,7 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         )?
         .ok_or("no event")?;
     checks.equal("event: zones", &(event.subject, event.object), &(TWO, ONE));
-    checks.equal("event: name", &event.name.as_str(), &"zoned.sock");
+    checks.equal("event: name", &event.name.as_str(), &"/tmp/zoned.sock");
     world.allowed(
         checks,
         "zone one connects to its own socket",

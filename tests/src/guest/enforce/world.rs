@@ -1,7 +1,7 @@
 //! The world of the suite: the loaded kernel side, its stores, and what is done and counted in it.
 
 use std::fs::{self, File};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use syva_model::image::{
     ZoneRow,
 };
 use syva_model::kernel::{
-    Capacity, ControlStore, CounterSource, Counters, EventSource, Kernel as _, KernelEvent, Prober,
-    Rows, TableStore,
+    Capacity, ControlStore, CounterSource, Counters, EventSource, Kernel as _, KernelEvent,
+    ObjectFacts, Prober, Rows, TableStore,
 };
 
 use crate::guest::actor::{Outcome, act, make_cgroup};
@@ -43,6 +43,7 @@ pub struct World {
     pub members: Box<dyn TableStore>,
     pub claims: Box<dyn TableStore>,
     pub pairs: Box<dyn TableStore>,
+    pub host_sockets: Box<dyn TableStore>,
     pub control: Box<dyn ControlStore>,
     pub one: PathBuf,
     pub two: PathBuf,
@@ -67,6 +68,7 @@ impl World {
             members: kernel.table(Table::Members)?,
             claims: kernel.table(Table::Claims)?,
             pairs: kernel.table(Table::Pairs)?,
+            host_sockets: kernel.table(Table::HostSockets)?,
             control: kernel.control()?,
             prober: kernel.prober()?,
             counters: kernel.counters()?,
@@ -126,6 +128,11 @@ impl World {
         let file = File::open(path).map_err(|e| format!("opening {}: {e}", path.display()))?;
         let facts = self.prober.probe(file.as_fd())?;
         Ok((facts.key, facts.generation))
+    }
+
+    /// All that the kernel says of an open descriptor.
+    pub fn kernel_facts(&self, fd: BorrowedFd<'_>) -> Result<ObjectFacts, Failure> {
+        Ok(self.prober.probe(fd)?)
     }
 
     /// Claims a path, as the daemon would: the claim, the epoch, and nothing runs under the old ones.

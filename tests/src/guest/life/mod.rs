@@ -32,6 +32,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     cgroups::gone(checks, &daemon)?;
     drift::repaired(checks, &stage, &daemon)?;
     paths::file_systems(checks, &stage, &daemon)?;
+    paths::taken_back(checks, &stage, &daemon)?;
 
     let before = daemon.digest()?;
     let ended = daemon.terminate()?;

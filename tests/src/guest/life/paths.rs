@@ -58,6 +58,41 @@ pub fn file_systems(checks: &mut Checks, stage: &Stage, daemon: &Daemon) -> Resu
     Ok(())
 }
 
+/// A claim is taken back: what was denied is open at once, cached labels included, and the file beside
+/// it stays denied.
+pub fn taken_back(checks: &mut Checks, stage: &Stage, daemon: &Daemon) -> Result<(), Failure> {
+    let tries = |path: &str| act(&stage.web, "open", &[path.as_ref()]);
+    for path in ["/mnt/tmp/back/one", "/mnt/tmp/back/two"] {
+        put(Path::new(path), "")?;
+        daemon.done(&["host-paths", "register", "db", path])?;
+        // Twice: the second is answered by the label that the first has cached.
+        for _ in 0..2 {
+            checks.denied(format!("{path} is denied to web"), &tries(path));
+        }
+    }
+    daemon.done(&["host-paths", "remove", "db", "/mnt/tmp/back/one"])?;
+    checks.allowed("what is taken back is open", &tries("/mnt/tmp/back/one"));
+    checks.denied("the one beside it is not", &tries("/mnt/tmp/back/two"));
+    let again = daemon.cli(&["host-paths", "remove", "db", "/mnt/tmp/back/one"])?;
+    checks.equal("taking it back again is refused", &again.exit, &1);
+    // A claim inside another zone's: without it the file is that zone's.
+    let inner = "/tmp/web/inner";
+    put(Path::new(inner), "")?;
+    daemon.done(&["host-paths", "register", "db", inner])?;
+    checks.denied("a claim inside web's own is denied to web", &tries(inner));
+    daemon.done(&["host-paths", "remove", "db", inner])?;
+    checks.allowed("taken back, it is web's again", &tries(inner));
+    let db = act(&stage.db, "open", &[inner.as_ref()]);
+    checks.denied("and denied to db", &db);
+    // Nothing is there any more, and it can be taken back all the same.
+    std::fs::remove_file("/mnt/tmp/back/two")?;
+    daemon.done(&["host-paths", "remove", "db", "/mnt/tmp/back/two"])?;
+    let listed = daemon.done(&["host-paths", "list"])?;
+    let left = listed.json()["paths"].to_string();
+    checks.that("neither is listed", !left.contains("/mnt/tmp/back"), &left);
+    Ok(())
+}
+
 /// Runs a script.
 pub fn sh(script: &str) -> Result<(), Failure> {
     let status = Command::new("sh").args(["-e", "-c", script]).status()?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use syva_model::image::Scope;
-use syva_model::state::{Claim, State, Zone};
+use syva_model::state::{Claim, Given, State, Zone};
 
 use crate::output::{list, or_dash, table};
 
@@ -48,6 +48,22 @@ pub fn rows(state: &State) -> Rows {
     for (path, claim) in &state.lost {
         put("path", path.clone(), claim_row(state, claim, "lost"));
     }
+    for (grant, given) in &state.host_sockets {
+        let label = state.zone_label(grant.zone);
+        put(
+            "socket",
+            format!("{label} {}", given.path),
+            socket_row(&label, given, "held"),
+        );
+    }
+    for lost in &state.lost_sockets {
+        let label = state.zone_label(lost.zone);
+        put(
+            "socket",
+            format!("{label} {}", lost.given.path),
+            socket_row(&label, &lost.given, "lost"),
+        );
+    }
     for pair in state.open_pairs() {
         let mut zones = [pair.low(), pair.high()].map(|zone| state.zone_label(zone));
         zones.sort();
@@ -87,6 +103,10 @@ fn claim_row(state: &State, claim: &Claim, found: &str) -> Value {
     })
 }
 
+fn socket_row(zone: &str, given: &Given, found: &str) -> Value {
+    json!({ "zone": zone, "path": given.path, "state": found, "seq": given.seq })
+}
+
 /// The state as one JSON object.
 pub fn state_json(rows: &Rows) -> Value {
     let of = |kind: &str, name: &str| -> Vec<Value> {
@@ -105,7 +125,8 @@ pub fn state_json(rows: &Rows) -> Value {
     json!({
         "mode": node["mode"], "boot": node["boot"],
         "zones": of("zone", "name"), "containers": of("container", "container_id"),
-        "paths": of("path", "path"), "pairs": of("pair", ""),
+        "paths": of("path", "path"), "host_sockets": of("socket", ""),
+        "pairs": of("pair", ""),
     })
 }
 
@@ -165,6 +186,14 @@ pub fn state_text(rows: &Rows) -> Vec<String> {
             })
             .collect(),
         "no claimed paths",
+    ));
+    lines.push(String::new());
+    lines.extend(table(
+        ["HOST SOCKET", "ZONE", "STATE", "ENTRY"],
+        of("socket")
+            .map(|(_, row)| ["path", "zone", "state", "seq"].map(|name| text(&row[name])))
+            .collect(),
+        "no host sockets",
     ));
     lines.push(String::new());
     lines.extend(table(

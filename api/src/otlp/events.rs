@@ -1,15 +1,15 @@
-//! Denials on their way to the collector: from the fan-out into a bounded queue, and from there in
+//! Denials and drift on their way to the collector: from the fan-out into a bounded queue, and from there in
 //! batches until the collector has confirmed them or refused them for good.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
-use opentelemetry_proto::tonic::logs::v1::{ResourceLogs, ScopeLogs};
-use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry::InstrumentationScope;
+use opentelemetry_otlp::LogExporter;
+use opentelemetry_sdk::logs::SdkLogRecord;
 use syva_actors::Engine;
+use syva_actors::drift::Drift;
 use syva_actors::fanout::Delivery;
 use syva_model::image::CgroupId;
 use tokio::sync::{mpsc, watch};
@@ -17,10 +17,10 @@ use tokio::time::{sleep, timeout};
 
 use super::Signal;
 use super::accounts::Accounts;
-use super::collector::{Collector, is_worth_another_try};
-use super::records::{Clocks, Container, record};
+use super::exporter::Exporter;
+use super::records::{Clocks, Container, Records};
 
-/// How many denials may wait for the collector; what comes beyond that is counted and dropped. The
+/// How many may wait for the collector; what comes beyond that is counted and dropped. The
 /// oldest are kept: they say how it began.
 pub(crate) const QUEUE: usize = 65_536;
 
@@ -35,19 +35,32 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long the state may take to say which containers were denied something.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Takes denials from the fan-out into the queue until `stopped` turns true, without ever waiting.
+/// What becomes a log record.
+#[derive(Debug)]
+pub(crate) enum Happened {
+    /// An operation was refused, or would have been.
+    Denial(Delivery),
+    /// A map held what the journal does not say.
+    Drift(Drift),
+}
+
+/// Takes events from the fan-out into the queue until `stopped` turns true, without ever waiting.
 pub(crate) async fn hand_over(
     engine: Arc<Engine>,
-    queue: mpsc::Sender<Delivery>,
+    queue: mpsc::Sender<Happened>,
     accounts: Arc<Accounts>,
     mut stopped: watch::Receiver<bool>,
 ) {
     let taken = async {
         loop {
-            if let Ok(mut denials) = engine.subscribe(true).await {
-                while let Some(denial) = denials.recv().await {
+            let subscribed = (engine.subscribe(true).await, engine.subscribe_drift().await);
+            if let (Ok(mut denials), Ok(mut drift)) = subscribed {
+                while let Some(happened) = tokio::select! {
+                    denial = denials.recv() => denial.map(Happened::Denial),
+                    drift = drift.recv() => drift.map(Happened::Drift),
+                } {
                     accounts.handed_over(Signal::Logs, 1);
-                    if queue.try_send(denial).is_err() {
+                    if queue.try_send(happened).is_err() {
                         accounts.dropped(Signal::Logs, 1);
                     }
                 }
@@ -65,75 +78,60 @@ pub(crate) async fn hand_over(
 
 /// What takes them out of the queue.
 pub(crate) struct Export {
-    pub collector: Collector,
+    pub exporter: Exporter<LogExporter>,
     pub engine: Arc<Engine>,
     pub accounts: Arc<Accounts>,
-    pub resource: Resource,
-    pub version: &'static str,
+    pub scope: InstrumentationScope,
+    pub records: Records,
 }
 
 impl Export {
     /// Runs until the queue is empty and nobody fills it any more.
-    pub(crate) async fn run(self, mut waiting: mpsc::Receiver<Delivery>) {
+    pub(crate) async fn run(self, mut waiting: mpsc::Receiver<Happened>) {
         let mut batch = Vec::with_capacity(BATCH);
         while waiting.recv_many(&mut batch, BATCH).await > 0 {
-            let request = self.request(&batch).await;
-            self.deliver(request, batch.len() as u64).await;
+            let records = self.records(&batch).await;
             batch.clear();
+            self.deliver(&records).await;
         }
     }
 
     /// Tries until the collector has the batch, or says that it never will.
-    async fn deliver(&self, request: ExportLogsServiceRequest, count: u64) {
+    async fn deliver(&self, records: &[SdkLogRecord]) {
         let mut pause = PAUSE;
         loop {
-            match self.collector.logs(request.clone()).await {
-                Ok(refused) => {
-                    let refused = refused.min(count);
-                    self.accounts.collector(Signal::Logs, Ok(()));
-                    return self
-                        .accounts
-                        .answered(Signal::Logs, count - refused, refused);
-                }
-                Err(status) => {
-                    self.accounts.collector(Signal::Logs, Err(&status));
-                    if !is_worth_another_try(&status) {
-                        return self.accounts.answered(Signal::Logs, 0, count);
-                    }
-                }
+            let answer = self.exporter.export(records, &self.scope).await;
+            let count = records.len() as u64;
+            self.accounts.collector(Signal::Logs, answer.as_ref());
+            self.accounts.answered(Signal::Logs, count, &answer);
+            match answer {
+                Err(failure) if !failure.for_good => {}
+                Ok(_) | Err(_) => return,
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    async fn request(&self, batch: &[Delivery]) -> ExportLogsServiceRequest {
+    async fn records(&self, batch: &[Happened]) -> Vec<SdkLogRecord> {
         let containers = self.containers(batch).await;
         let clocks = Clocks::read();
         let records = batch.iter();
-        let records = records.map(|delivery| record(delivery, &containers, clocks));
-        ExportLogsServiceRequest {
-            resource_logs: vec![ResourceLogs {
-                resource: Some(self.resource.clone()),
-                scope_logs: vec![ScopeLogs {
-                    scope: Some(InstrumentationScope {
-                        name: "syva".into(),
-                        version: self.version.into(),
-                        ..InstrumentationScope::default()
-                    }),
-                    log_records: records.collect(),
-                    schema_url: String::new(),
-                }],
-                schema_url: String::new(),
-            }],
-        }
+        let records = records.map(|happened| match happened {
+            Happened::Denial(delivery) => self.records.denial(delivery, &containers, clocks),
+            Happened::Drift(drift) => self.records.drift(drift, clocks),
+        });
+        records.collect()
     }
 
     /// The containers of a batch, as far as they are known now.
-    async fn containers(&self, batch: &[Delivery]) -> HashMap<CgroupId, Container> {
+    async fn containers(&self, batch: &[Happened]) -> HashMap<CgroupId, Container> {
         let mut cgroups: Vec<CgroupId> = batch
             .iter()
-            .map(|delivery| delivery.denial.kernel.subject_cgroup)
+            .filter_map(|happened| match happened {
+                Happened::Denial(delivery) => Some(delivery.denial.kernel.subject_cgroup),
+                Happened::Drift(_) => None,
+            })
             .collect();
         cgroups.sort_unstable();
         cgroups.dedup();

@@ -1,0 +1,41 @@
+#!/bin/bash
+# Stops and removes what install.sh installed, with the same PREFIX and DESTDIR. Enforcement ends.
+#   PURGE=1  removes the journal as well, which is the node's history, and what was set in /etc
+set -euo pipefail
+
+prefix=${PREFIX:-/usr/local}
+destdir=${DESTDIR:-}
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$here/scripts/install-paths.sh"
+
+state=$destdir/var/lib/syva
+settings=("$destdir/etc/default/syva-core" "$destdir/etc/systemd/system/syva-core.service.d")
+pins=/sys/fs/bpf/syva
+
+live=
+if [ -z "$destdir" ] && [ -d /run/systemd/system ]; then live=yes; fi
+if [ "$live" ] && [ -e "$units/syva-core.service" ]; then
+	systemctl disable --now --quiet syva-core.service
+fi
+rm -f "$destdir$units/syva-core.service"
+if [ "$units" != /etc/systemd/system ] && [ -d "$destdir$units" ]; then
+	# Made for the unit, unless something else is in them.
+	rmdir --ignore-fail-on-non-empty "$destdir$units"
+	if [ ! -d "$destdir$units" ]; then rmdir --ignore-fail-on-non-empty "$destdir${units%/*}"; fi
+fi
+for program in "${programs[@]}"; do rm -f "$destdir$prefix/bin/$program"; done
+if [ "$live" ]; then
+	systemctl daemon-reload
+	systemctl reset-failed syva-core.service 2>/dev/null || true
+	# Programs that are pinned enforce without the daemon.
+	rm -rf "$pins"
+fi
+if [ "${PURGE:-}" = 1 ]; then
+	rm -rf "$state" "${settings[@]}"
+	echo "removed the programs, the unit, the journal and the settings"
+	exit 0
+fi
+echo "removed the programs and the unit"
+for left in "$state" "${settings[@]}"; do
+	if [ -e "$left" ]; then echo "left $left (PURGE=1 removes it)"; fi
+done

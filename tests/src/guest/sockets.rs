@@ -1,0 +1,68 @@
+//! Unix sockets as actors use them: by path, or by abstract name (`@NAME`).
+
+use std::fs;
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
+use std::path::Path;
+
+fn abstract_name(path: &Path) -> Option<&[u8]> {
+    path.as_os_str().as_bytes().strip_prefix(b"@")
+}
+
+fn address(path: &Path) -> io::Result<SocketAddr> {
+    match abstract_name(path) {
+        Some(name) => SocketAddr::from_abstract_name(name),
+        None => SocketAddr::from_pathname(path),
+    }
+}
+
+/// Whether a socket is bound there.
+pub fn is_bound(path: &Path) -> bool {
+    if abstract_name(path).is_none() {
+        return path.exists();
+    }
+    // The name is the last column.
+    fs::read_to_string("/proc/net/unix").is_ok_and(|sockets| {
+        let mut names = sockets
+            .lines()
+            .filter_map(|line| line.split(' ').next_back());
+        names.any(|name| Path::new(name) == path)
+    })
+}
+
+/// Connects a stream socket.
+pub fn connect(path: &Path) -> io::Result<()> {
+    UnixStream::connect_addr(&address(path)?).map(drop)
+}
+
+/// Listens with a stream socket.
+pub fn listen(path: &Path) -> io::Result<UnixListener> {
+    UnixListener::bind_addr(&address(path)?)
+}
+
+/// Receives datagrams.
+pub fn receive(path: &Path) -> io::Result<UnixDatagram> {
+    UnixDatagram::bind_addr(&address(path)?)
+}
+
+/// Sends a datagram, without a connection.
+pub fn send(path: &Path) -> io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    socket.send_to_addr(b"hello", &address(path)?).map(drop)
+}
+
+/// Connects a socket for datagrams, and sends one along the connection.
+pub fn connect_to_send(path: &Path) -> io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(&address(path)?)?;
+    socket.send(b"hello").map(drop)
+}
+
+/// Sends both ways between the ends of a socketpair(2), neither of which has a name.
+pub fn send_to_self() -> io::Result<()> {
+    let (one, other) = UnixDatagram::pair()?;
+    one.send(b"hello")?;
+    other.send(b"hello").map(drop)
+}
