@@ -12,7 +12,10 @@
 //! After a failed flush the store is read again ([`Ledger::reload`]), since it may hold the batch: if
 //! its head is then the batch's, the batch was journaled; if not, it was not.
 
-use syva_journal::{Head, Journal, JournalError};
+use std::thread::JoinHandle;
+
+use syva_journal::snapshot::{self, Snapshots};
+use syva_journal::{Head, Journal, JournalError, JournalReader};
 use syva_model::admit::{Admission, Node, admit};
 use syva_model::command::{BootId, Command};
 use syva_model::entry::Peer;
@@ -24,6 +27,9 @@ use syva_model::state::State;
 
 use crate::outcome::{CommandError, Done};
 use crate::park::Lent;
+
+/// How many entries lie between two snapshots. A start folds a hundred thousand in half a second.
+const SNAPSHOT_EVERY: u64 = 10_000;
 
 /// How many records are read at once.
 const STEP: usize = 1024;
@@ -78,6 +84,14 @@ pub struct Ledger<T> {
     head: Head,
     /// Why the batch in hand must be dropped, if it must.
     broken: Option<String>,
+    saved: Saved,
+}
+
+/// The snapshot that was begun last.
+#[derive(Default)]
+struct Saved {
+    seq: u64,
+    by: Option<JoinHandle<()>>,
 }
 
 struct Waiting<T> {
@@ -121,6 +135,7 @@ impl<T> Ledger<T> {
             waiting: Vec::new(),
             touched: Touched::default(),
             broken: None,
+            saved: Saved::default(),
         };
         ledger.replay()?;
         ledger.fits()?;
@@ -169,14 +184,23 @@ impl<T> Ledger<T> {
     }
 
     fn replay(&mut self) -> Result<(), LedgerError> {
-        let reader = self.journal.reader();
-        self.state = State::default();
         self.head = self.journal.head();
-        while self.state.seq() < self.head.seq {
-            for record in reader.read(self.state.seq() + 1, STEP)? {
-                self.state.fold(&record.entry, record.hash)?;
+        let reader = self.journal.reader();
+        self.state = match snapshot::trusted(&self.journal.snapshots(), &reader) {
+            Ok(None) => folded(State::default(), &reader)?,
+            Ok(Some(state)) => {
+                self.saved.seq = state.seq();
+                tracing::info!(seq = state.seq(), "folding on from a snapshot");
+                folded(state, &reader).or_else(|error| {
+                    ignored(&error);
+                    folded(State::default(), &reader)
+                })?
             }
-        }
+            Err(fault) => {
+                ignored(&fault);
+                folded(State::default(), &reader)?
+            }
+        };
         self.image = project::project(&self.state);
         self.payloads.clear();
         self.touched = Touched::default();
@@ -298,12 +322,72 @@ impl<T> Ledger<T> {
                 said,
             });
         }
+        self.snapshot_if_due();
         let change = (!payloads.is_empty()).then(|| {
             let diff = project::update(&mut self.image, &self.state, &touched);
             (diff, touched)
         });
         Ok(Batch { answers, change })
     }
+}
+
+impl<T> Ledger<T> {
+    /// Begins a snapshot when enough entries came since the last. Another thread writes it: commands
+    /// wait for no more than a copy of the state.
+    fn snapshot_if_due(&mut self) {
+        let saved = &self.saved;
+        let busy = saved.by.as_ref().is_some_and(|by| !by.is_finished());
+        if busy || self.state.seq() < saved.seq + SNAPSHOT_EVERY {
+            return;
+        }
+        let (state, snapshots) = (self.state.clone(), self.journal.snapshots());
+        let begun = std::thread::Builder::new()
+            .name("snapshot".into())
+            .spawn(move || save(&snapshots, &state));
+        self.saved = Saved {
+            seq: self.state.seq(),
+            by: begun.map_err(|error| not_saved(&error)).ok(),
+        };
+    }
+
+    /// Writes a snapshot before the daemon ends, so that the next start folds nothing. It blocks.
+    pub fn close(&mut self) {
+        if let Some(by) = self.saved.by.take() {
+            // It says itself what went wrong.
+            let _ = by.join();
+        }
+        // A batch in hand is in the state and not in the journal.
+        let durable = !self.is_due() && self.head == self.journal.head();
+        if durable && self.state.seq() > self.saved.seq {
+            self.saved.seq = self.state.seq();
+            save(&self.journal.snapshots(), &self.state);
+        }
+    }
+}
+
+fn folded(mut state: State, reader: &JournalReader) -> Result<State, LedgerError> {
+    let last = reader.head().seq;
+    while state.seq() < last {
+        for record in reader.read(state.seq() + 1, STEP)? {
+            state.fold(&record.entry, record.hash)?;
+        }
+    }
+    Ok(state)
+}
+
+fn save(snapshots: &Snapshots, state: &State) {
+    match snapshots.save(state) {
+        Ok(()) => tracing::debug!(seq = state.seq(), "snapshot written"),
+        Err(error) => not_saved(&error),
+    }
+}
+
+fn not_saved(error: &dyn std::error::Error) {
+    tracing::warn!(%error, "no snapshot was written: the next start folds more of the journal");
+}
+
+fn ignored(error: &dyn std::error::Error) {
+    tracing::warn!(%error, "the snapshot is ignored, and the whole journal folded");
 }
 
 #[cfg(test)]
@@ -402,5 +486,110 @@ mod tests {
             assert_eq!(ledger.state().zones.len(), usize::from(kept));
             assert_eq!(ledger.image().zones.len(), usize::from(kept));
         }
+    }
+
+    /// A closed ledger's disk: a boot entry and two zones, and a snapshot of them.
+    fn closed() -> (Memory, State) {
+        let disk = Memory::new();
+        let mut ledger = ledger(&disk, 1);
+        let boot = Command::Boot {
+            claims: Vec::new(),
+            host_sockets: Vec::new(),
+        };
+        for (ticket, command) in [boot, register("web"), register("db")]
+            .into_iter()
+            .enumerate()
+        {
+            let ticket = u8::try_from(ticket).expect("small");
+            ledger
+                .admit(command, Peer::default(), ticket)
+                .expect("admitted");
+        }
+        ledger.flush().expect("durable");
+        ledger.close();
+        (disk, ledger.state().clone())
+    }
+
+    fn trusted(disk: &Memory) -> Result<Option<State>, snapshot::Fault> {
+        let (journal, _) = disk.open().expect("opens");
+        snapshot::trusted(&journal.snapshots(), &journal.reader())
+    }
+
+    #[test]
+    fn a_start_folds_on_from_the_snapshot_and_comes_to_the_same_state() {
+        let (disk, state) = closed();
+        assert_eq!(trusted(&disk).expect("is whole"), Some(state.clone()));
+        let mut second = ledger(&disk, 1);
+        assert_eq!(second.state(), &state);
+        second
+            .admit(register("cache"), Peer::default(), 1)
+            .expect("admitted");
+        second.flush().expect("durable");
+        let state = second.state().clone();
+        // It dies: the snapshot is behind.
+        drop(second);
+        assert_eq!(
+            trusted(&disk).expect("is whole").map(|state| state.seq()),
+            Some(3)
+        );
+        let third = ledger(&disk, 1);
+        assert_eq!(third.state(), &state);
+        assert_eq!(third.image(), &project::project(&state));
+    }
+
+    #[test]
+    fn a_snapshot_that_lies_or_is_of_another_journal_is_ignored() {
+        let (disk, state) = closed();
+        let lie = |change: fn(&mut State)| {
+            let mut liar = state.clone();
+            change(&mut liar);
+            liar
+        };
+        let liars = [
+            lie(|state| state.seq = 2),
+            lie(|state| state.seq = 9),
+            lie(|state| state.head = syva_model::entry::Hash::of(b"another")),
+        ];
+        for liar in liars {
+            disk.snapshots().save(&liar).expect("saves");
+            assert!(trusted(&disk).is_err(), "{} {}", liar.seq, liar.head);
+            assert_eq!(ledger(&disk, 1).state(), &state);
+        }
+    }
+
+    #[test]
+    fn a_batch_in_hand_is_in_no_snapshot() {
+        let (disk, state) = closed();
+        let mut second = ledger(&disk, 1);
+        second
+            .admit(register("cache"), Peer::default(), 1)
+            .expect("admitted");
+        second.close();
+        assert_eq!(trusted(&disk).expect("is whole"), Some(state));
+    }
+
+    #[test]
+    fn a_snapshot_is_written_beside_the_commands_when_enough_came() {
+        let (disk, _) = closed();
+        let mut ledger = ledger(&disk, 1);
+        for n in 0..SNAPSHOT_EVERY {
+            let name = if n % 2 == 0 { "a" } else { "b" };
+            let allow = [
+                Command::RemoveZone {
+                    zone: ZoneName::new(name).expect("a name"),
+                    drain: false,
+                },
+                register(name),
+            ];
+            for command in allow {
+                // The first removal is of nothing.
+                let _ = ledger.admit(command, Peer::default(), 1);
+            }
+        }
+        ledger.flush().expect("durable");
+        let by = ledger.saved.by.take().expect("was begun");
+        by.join().expect("ends");
+        let seq = trusted(&disk).expect("is whole").map(|state| state.seq());
+        assert_eq!(seq, Some(ledger.state().seq()));
     }
 }

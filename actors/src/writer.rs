@@ -361,13 +361,15 @@ impl Actor for Writer {
         Ok(desk)
     }
 
-    /// Who waits for the batch in hand is answered.
+    /// Who waits for the batch in hand is answered; the state is kept for the next start.
     async fn post_stop(
         &self,
         _: ActorRef<WriterMsg>,
         desk: &mut Desk,
     ) -> Result<(), ActorProcessingErr> {
-        desk.flush_if_due().await
+        desk.flush_if_due().await?;
+        tokio::task::block_in_place(|| desk.ledger.close());
+        Ok(())
     }
 
     async fn handle(

@@ -93,6 +93,20 @@ pub enum DecodeError {
     Trailing(usize),
 }
 
+impl DecodeError {
+    /// Whether the payload is right as far as it goes, and ends too early.
+    pub fn is_cut_short(&self) -> bool {
+        use rmp_serde::decode::Error;
+        match self {
+            DecodeError::Malformed(Error::InvalidMarkerRead(error))
+            | DecodeError::Malformed(Error::InvalidDataRead(error)) => {
+                error.kind() == std::io::ErrorKind::UnexpectedEof
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Entry {
     /// The payload.
     ///
@@ -109,17 +123,24 @@ impl Entry {
     /// # Errors
     /// [`DecodeError`]: the entry must not be folded.
     pub fn decode(payload: &[u8]) -> Result<Entry, DecodeError> {
-        let (version, body) = payload.split_first().ok_or(DecodeError::Empty)?;
+        match Entry::decode_first(payload)? {
+            (entry, []) => Ok(entry),
+            (_, rest) => Err(DecodeError::Trailing(rest.len())),
+        }
+    }
+
+    /// Reads the payload at the beginning of some bytes, and returns what follows it.
+    ///
+    /// # Errors
+    /// [`DecodeError`]: there is none.
+    pub fn decode_first(bytes: &[u8]) -> Result<(Entry, &[u8]), DecodeError> {
+        let (version, body) = bytes.split_first().ok_or(DecodeError::Empty)?;
         if *version != FORMAT {
             return Err(DecodeError::Version(*version));
         }
         let mut rest = body;
         let entry = Entry::deserialize(&mut rmp_serde::Deserializer::new(&mut rest))?;
-        if rest.is_empty() {
-            Ok(entry)
-        } else {
-            Err(DecodeError::Trailing(rest.len()))
-        }
+        Ok((entry, rest))
     }
 }
 
@@ -169,7 +190,8 @@ mod tests {
             Err(DecodeError::Trailing(1))
         ));
         for cut in 1..payload.len() {
-            assert!(Entry::decode(&payload[..cut]).is_err(), "cut at {cut}");
+            let error = Entry::decode(&payload[..cut]).expect_err("is cut");
+            assert!(error.is_cut_short(), "cut at {cut}: {error}");
         }
     }
 }

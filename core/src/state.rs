@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::command::{BootId, Pod, Policy, SocketFacts, ZoneType};
 use crate::entry::Hash;
@@ -14,7 +14,7 @@ use crate::image::{CgroupId, Mode, ObjectKey, Pair, Scope, ZoneId};
 use crate::name::{Party, ZoneName, placeholder};
 
 /// A registered zone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Zone {
     /// Its number.
     pub id: ZoneId,
@@ -27,7 +27,7 @@ pub struct Zone {
 }
 
 /// An attached container.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// The zone it is in.
     pub zone: ZoneId,
@@ -44,12 +44,20 @@ pub struct Member {
     /// The entry that attached it last.
     pub seq: u64,
     /// The host sockets its zone may use because it is a systemd service unit's.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unit_sockets: Vec<SocketFacts>,
 }
 
+impl Member {
+    /// What it gives its zone for being a service unit's; each socket once, however it is listed.
+    pub(crate) fn grants(&self) -> BTreeSet<Grant> {
+        let zone = self.zone;
+        let sockets = self.unit_sockets.iter().map(|facts| facts.socket);
+        sockets.map(|socket| Grant { zone, socket }).collect()
+    }
+}
+
 /// A claim. It stands as long as its zone's policy or a RegisterHostPath asks for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// The zone the object belongs to.
     pub zone: ZoneId,
@@ -74,7 +82,7 @@ impl Claim {
 
 /// A host socket given to a zone. It stands as long as the zone's policy or an AllowHostSocket asks
 /// for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Given {
     /// Its path, or its abstract name.
     pub path: String,
@@ -87,7 +95,7 @@ pub struct Given {
 }
 
 /// A given host socket whose path could not be looked up again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostSocket {
     /// The zone it was given to.
     pub zone: ZoneId,
@@ -96,7 +104,7 @@ pub struct LostSocket {
 }
 
 /// What was said of a pair, beyond what the two policies say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Comm {
     /// AllowComm opened it.
@@ -106,7 +114,7 @@ pub enum Comm {
 }
 
 /// The state after some entry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The last entry folded; 0 before the first.
     pub seq: u64,
@@ -129,10 +137,8 @@ pub struct State {
     /// What AllowComm and DenyComm said.
     pub comms: BTreeMap<Pair, Comm>,
     /// Host sockets given by policy and by AllowHostSocket.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub host_sockets: BTreeMap<Grant, Given>,
     /// Those whose path could not be looked up again.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lost_sockets: Vec<LostSocket>,
     /// Derived from the above.
     #[serde(skip)]
@@ -173,6 +179,37 @@ impl Default for State {
 }
 
 impl State {
+    /// A state that was read from a snapshot, with what is derived from its fields worked out again.
+    pub fn restored(mut self) -> State {
+        let mut index = Index::default();
+        for (name, zone) in &self.zones {
+            index.names.insert(zone.id, name.clone());
+        }
+        for (container, member) in &self.members {
+            index.by_cgroup.insert(member.cgroup, container.clone());
+            let of = index.members_of.entry(member.zone).or_default();
+            of.insert(container.clone());
+            for grant in member.grants() {
+                *index.by_unit.entry(grant).or_insert(0) += 1;
+            }
+        }
+        for (key, claim) in &self.claims {
+            index.by_path.insert(claim.path.clone(), *key);
+            index.claims_of.entry(claim.zone).or_default().insert(*key);
+        }
+        // Whether a pair is open is asked of the names.
+        self.index = index;
+        let listed = self.zones.values().flat_map(|zone| {
+            let others = zone.policy.allowed_zones.iter();
+            others.filter_map(|party| Some((zone.id, self.party_id(party)?)))
+        });
+        let pairs = listed.filter(|(one, other)| one != other);
+        let pairs = pairs.map(|(one, other)| Pair::new(one, other));
+        let open = pairs.chain(self.comms.keys().copied());
+        self.index.open = open.filter(|pair| self.pair_is_open(*pair)).collect();
+        self
+    }
+
     /// The last entry folded.
     pub fn seq(&self) -> u64 {
         self.seq

@@ -9,6 +9,7 @@ use syva_model::command::{BootId, Command, Reresolved, SocketReresolved};
 use syva_model::image::{Image, Mode, Scope};
 use syva_model::plan::plan;
 use syva_model::project;
+use syva_model::state::State;
 
 const ZONES: [&str; 3] = ["web", "db", "cache"];
 const PARTIES: [&str; 4] = ["web", "db", "cache", "host"];
@@ -89,6 +90,12 @@ fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
+/// The state as a snapshot gives it back: its fields alone, and the rest worked out again.
+fn through_bytes(state: &State) -> State {
+    let bytes = rmp_serde::to_vec_named(state).unwrap();
+    rmp_serde::from_slice::<State>(&bytes).unwrap().restored()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
@@ -107,6 +114,30 @@ proptest! {
         prop_assert_eq!(replayed.digest().unwrap(), world.state.digest().unwrap());
         prop_assert_eq!(&replayed, &world.state);
         prop_assert_eq!(project::project(&replayed), world.image);
+    }
+
+    #[test]
+    fn a_state_that_went_through_a_snapshot_goes_on_as_if_it_had_not(
+        commands in prop::collection::vec(command(), 0..60), at in any::<prop::sample::Index>()
+    ) {
+        let mut world = World::new();
+        let at = at.index(commands.len() + 1);
+        for (n, command) in commands.into_iter().enumerate() {
+            if n == at {
+                world.state = through_bytes(&world.state);
+            }
+            if matches!(command, Command::Boot { .. }) {
+                world.boot = BootId([n as u8; 16]);
+            }
+            let _ = world.run(command);
+        }
+        let (whole, restored) = (world.replay(), through_bytes(&world.state));
+        prop_assert_eq!(world.state.digest().unwrap(), whole.digest().unwrap());
+        prop_assert_eq!(project::project(&world.state), project::project(&whole));
+        for state in [&world.state, &restored] {
+            prop_assert_eq!(state.open_pairs(), whole.open_pairs());
+        }
+        prop_assert_eq!(project::project(&restored), project::project(&whole));
     }
 
     #[test]

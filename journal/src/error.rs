@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::carve::Carved;
 use crate::record::{Fault, Head};
 use crate::store::StoreError;
 
@@ -44,6 +45,17 @@ pub enum JournalError {
         /// What was found there.
         found: String,
     },
+    /// There is nothing to read.
+    #[error(
+        "there is no journal in {dir}: {found}; name the state directory of a daemon, or a copy of it",
+        dir = dir.display()
+    )]
+    NoJournal {
+        /// The directory.
+        dir: PathBuf,
+        /// What was found there.
+        found: String,
+    },
     /// The head anchor cannot be read: how long the journal must be is not known.
     #[error(
         "cannot trust the journal in {dir}: both slots of its head anchor are damaged, so that nothing says how long it must be; restore the directory from a copy, or inspect the journal and accept the loss",
@@ -80,6 +92,19 @@ pub enum JournalError {
         dir: PathBuf,
         /// What happened.
         source: StoreError,
+    },
+    /// The store cannot be opened or read, and its file was searched without it.
+    #[error(
+        "the journal's store in {dir} cannot be read: {source}; {found}; restore the directory from a copy, or accept the loss",
+        dir = dir.display()
+    )]
+    StoreBroken {
+        /// The journal's directory.
+        dir: PathBuf,
+        /// What happened.
+        source: StoreError,
+        /// What the file holds.
+        found: Carved,
     },
     /// The store ends before what was acknowledged.
     #[error(
@@ -185,7 +210,8 @@ impl JournalError {
     pub fn is_full(&self) -> bool {
         match self {
             JournalError::NotDurable { source, .. }
-            | JournalError::StoreUnreadable { source, .. } => source.is_full(),
+            | JournalError::StoreUnreadable { source, .. }
+            | JournalError::StoreBroken { source, .. } => source.is_full(),
             JournalError::Io { source, .. } | JournalError::NotWritable { source, .. } => matches!(
                 source.kind(),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded

@@ -24,6 +24,7 @@ use crate::medium::{Directory, Medium};
 use crate::reader::{JournalReader, Shared};
 use crate::record::{Head, RawRecord, inspect};
 use crate::recovery::{self, Cut, Loss, Recovery, Tail, Verdict};
+use crate::snapshot::Snapshots;
 use crate::store::{Store, StoreError};
 
 /// How many bytes must be free beyond what is appended: two of sled's segments. A sled that finds no
@@ -104,6 +105,11 @@ impl Journal {
     /// A reader. It outlives the journal's reopening, and reads nothing once the journal is dropped.
     pub fn reader(&self) -> JournalReader {
         JournalReader::new(Arc::clone(&self.shared))
+    }
+
+    /// Where snapshots of the state are kept.
+    pub fn snapshots(&self) -> Snapshots {
+        self.medium.snapshots()
     }
 
     /// Whether so many bytes of payloads may be appended without running into a full file system. It
@@ -241,7 +247,7 @@ impl Journal {
         let store = self.medium.open_store()?;
         let dir = self.medium.dir();
         let unreadable = |source| self.shared.unreadable(source);
-        let walk = recovery::walk(store.as_ref(), reading.head).map_err(unreadable)?;
+        let walk = recovery::walk(store.as_ref(), reading.head, &mut |_| ()).map_err(unreadable)?;
         let verdict = judge(dir, walk, reading)?;
         let cut = recovery::cut(store.as_ref(), &verdict).map_err(unreadable)?;
         let anchored = reading.head.unwrap_or_default();
@@ -267,7 +273,7 @@ impl Journal {
         let anchor = self.medium.open_anchor()?;
         let store = self.medium.open_store()?;
         let unreadable = |source| self.shared.unreadable(source);
-        let walk = recovery::walk(store.as_ref(), None).map_err(unreadable)?;
+        let walk = recovery::walk(store.as_ref(), None, &mut |_| ()).map_err(unreadable)?;
         let verdict = recovery::judge_leniently(self.medium.dir(), walk, anchor.is_some())?;
         let cut: Option<Cut> = recovery::cut(store.as_ref(), &verdict).map_err(unreadable)?;
         store.make_durable().map_err(unreadable)?;

@@ -14,27 +14,34 @@
 //! | once it found no space it must be opened again, which needs space | room is looked for before each entry | [`Journal::room_for`] |
 //! | concurrent asynchronous flushes deadlock | one writer, `&mut`, and blocking flushes only | [`Journal`] |
 //! | its background thread writes at any time and only logs what fails | it is not started | `store::sled` |
-//! | opening repairs by zeroing what it cannot read | nothing helps but a copy: see the first decision in `docs/decisions` | |
+//! | opening repairs by zeroing what it cannot read | nothing helps but a copy, which is what is opened to be read | [`offline`] |
 //!
-//! [`Journal`] is the writer, [`JournalReader`] what everybody else holds. Both block: they belong on
-//! a thread that may.
+//! [`Journal`] is the writer, [`JournalReader`] what everybody else holds; [`Offline`] reads the journal
+//! of a daemon that does not run, [`export`] and [`import`] carry one elsewhere. All of them block: they
+//! belong on a thread that may.
 
 #[cfg(all(feature = "failpoints", not(debug_assertions)))]
 compile_error!("failpoints are for tests: a release build must not be able to stop on request");
 
 pub mod anchor;
+pub mod carve;
 pub mod error;
+pub mod export;
+pub mod import;
 pub mod journal;
 mod lock;
 mod medium;
+pub mod offline;
 mod quiet;
 pub mod reader;
 pub mod record;
 pub mod recovery;
+pub mod snapshot;
 pub mod store;
 
 pub use error::JournalError;
 pub use journal::Journal;
+pub use offline::Offline;
 pub use reader::JournalReader;
 pub use record::{Head, Record};
 pub use recovery::{Loss, Recovery, Tail};

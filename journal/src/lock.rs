@@ -38,27 +38,64 @@ impl DirLock {
             .truncate(false)
             .open(dir.join(FILE))
             .map_err(not_writable)?;
-        let begun = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if begun.elapsed() < LET_GO => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                Err(TryLockError::WouldBlock) => {
-                    return Err(JournalError::Locked {
-                        dir: dir.to_owned(),
-                        holder: holder(&mut file),
-                    });
-                }
-                Err(TryLockError::Error(source)) => return Err(not_writable(source)),
-            }
-        }
+        wait_for(dir, &mut file, File::try_lock)?.map_err(not_writable)?;
         file.set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(not_writable)?;
         Ok(DirLock { _file: file })
+    }
+}
+
+/// Keeps daemons out of a directory that is being read, and writes nothing there.
+#[derive(Debug)]
+pub(crate) struct ReadLock {
+    _files: Vec<File>,
+}
+
+impl ReadLock {
+    /// Takes it on those of `names` that are there: in a copy of a journal the lock's file may be
+    /// missing, and then nothing has the copy open.
+    ///
+    /// # Errors
+    /// [`JournalError::Locked`] when a daemon has the journal open; [`JournalError::Io`].
+    pub(crate) fn take(dir: &Path, names: &[&str]) -> Result<ReadLock, JournalError> {
+        let mut files = Vec::new();
+        for name in names {
+            let path = dir.join(name);
+            let io = |source| JournalError::io("locking the journal to read it", &path, source);
+            let mut file = match File::open(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                other => other.map_err(io)?,
+            };
+            wait_for(dir, &mut file, File::try_lock_shared)?.map_err(io)?;
+            files.push(file);
+        }
+        Ok(ReadLock { _files: files })
+    }
+}
+
+/// Tries a lock until it is had, or has been held by something else for longer than a fork takes.
+fn wait_for(
+    dir: &Path,
+    file: &mut File,
+    lock: fn(&File) -> Result<(), TryLockError>,
+) -> Result<std::io::Result<()>, JournalError> {
+    let begun = Instant::now();
+    loop {
+        match lock(file) {
+            Ok(()) => return Ok(Ok(())),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LET_GO => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(TryLockError::WouldBlock) => {
+                return Err(JournalError::Locked {
+                    dir: dir.to_owned(),
+                    holder: holder(file),
+                });
+            }
+            Err(TryLockError::Error(source)) => return Ok(Err(source)),
+        }
     }
 }
 

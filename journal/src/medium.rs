@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use crate::anchor::{Anchor, AnchorFile};
 use crate::error::JournalError;
 use crate::lock::DirLock;
+use crate::snapshot::Snapshots;
 use crate::store::sled::{LOG, SledStore};
 use crate::store::{Store, StoreError};
 
@@ -25,6 +26,8 @@ pub(crate) trait Medium: Send {
     fn open_store(&mut self) -> Result<Box<dyn Store>, JournalError>;
     /// Makes the next [`Medium::open_store`] read the disk and not the page cache.
     fn forget_cached(&mut self) -> Result<(), JournalError>;
+    /// Where snapshots of the state are kept.
+    fn snapshots(&self) -> Snapshots;
     /// How many bytes may still be written, as far as that can be known.
     fn available(&self) -> Option<u64>;
     /// Moves the store out of the way and says where to; the anchor stays.
@@ -112,6 +115,10 @@ impl Medium for Directory {
 
     fn forget_cached(&mut self) -> Result<(), JournalError> {
         SledStore::forget_cached(&self.dir).map_err(|source| self.unreadable(source))
+    }
+
+    fn snapshots(&self) -> Snapshots {
+        Snapshots::in_dir(&self.dir)
     }
 
     fn available(&self) -> Option<u64> {

@@ -159,6 +159,21 @@ pub fn inspect(head: Head, raw: &RawRecord) -> Result<Entry, Fault> {
             next: Some(raw.key),
         });
     }
+    let entry = intact(raw)?;
+    if entry.prev != head.hash {
+        return Err(Fault::Unchained {
+            expected: head.hash,
+            found: entry.prev,
+        });
+    }
+    Ok(entry)
+}
+
+/// Checks that `raw` is intact, understood and the entry of its number, whatever stands before it.
+///
+/// # Errors
+/// As [`inspect`].
+pub fn intact(raw: &RawRecord) -> Result<Entry, Fault> {
     let found = Hash::of(&raw.payload);
     if found != raw.hash {
         return Err(Fault::Damaged {
@@ -171,16 +186,11 @@ pub fn inspect(head: Head, raw: &RawRecord) -> Result<Entry, Fault> {
         DecodeError::Version(format) => Fault::Newer(format),
         other => Fault::NotUnderstood(other),
     })?;
-    if entry.seq != seq {
-        return Err(Fault::Misplaced { inside: entry.seq });
+    if entry.seq == raw.key {
+        Ok(entry)
+    } else {
+        Err(Fault::Misplaced { inside: entry.seq })
     }
-    if entry.prev != head.hash {
-        return Err(Fault::Unchained {
-            expected: head.hash,
-            found: entry.prev,
-        });
-    }
-    Ok(entry)
 }
 
 /// [`inspect`], with the whole record returned.

@@ -103,8 +103,12 @@ pub(crate) struct Walk {
     fault: Option<Fault>,
 }
 
-/// Walks the store to its end or its first fault.
-pub(crate) fn walk(store: &dyn Store, anchored: Option<Head>) -> Result<Walk, StoreError> {
+/// Walks the store to its end or its first fault, and tells `passed` how far it came, now and then.
+pub(crate) fn walk(
+    store: &dyn Store,
+    anchored: Option<Head>,
+    passed: &mut dyn FnMut(u64),
+) -> Result<Walk, StoreError> {
     let anchor_seq = anchored.map(|head| head.seq);
     let mut walk = Walk {
         head: Head::EMPTY,
@@ -131,6 +135,7 @@ pub(crate) fn walk(store: &dyn Store, anchored: Option<Head>) -> Result<Walk, St
             }
         }
         from = walk.head.seq + 1;
+        passed(walk.head.seq);
     }
 }
 

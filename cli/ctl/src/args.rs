@@ -174,6 +174,17 @@ mod tests {
                 "journal.inspect",
             ),
             ("journal replay", "journal.replay"),
+            (
+                "journal replay --to 2026-01-31T14:00:00+02:00 --diff live --path /j",
+                "journal.replay",
+            ),
+            (
+                "journal inspect --since 2026-01-31T14:00:00Z --peer 0 --path /j",
+                "journal.inspect",
+            ),
+            ("journal verify --path /j", "journal.verify"),
+            ("journal export - --to 3", "journal.export"),
+            ("journal import /e --path /j", "journal.import"),
         ] {
             let args = parse(line).expect(line);
             assert_eq!(args.group.operation().name(), operation, "{line}");
@@ -215,7 +226,10 @@ mod tests {
                 "zones register web --network bridged",
                 ErrorKind::InvalidValue,
             ),
-            ("journal export", ErrorKind::InvalidSubcommand),
+            ("journal prune", ErrorKind::InvalidSubcommand),
+            ("journal import /e", ErrorKind::MissingRequiredArgument),
+            ("journal replay --to soon", ErrorKind::ValueValidation),
+            ("journal inspect --since 5", ErrorKind::ValueValidation),
             ("status extra", ErrorKind::UnknownArgument),
         ] {
             assert_eq!(parse(line).expect_err(line).kind(), kind, "{line}");

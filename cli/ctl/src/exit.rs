@@ -7,10 +7,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use syva_journal::JournalError;
+use syva_journal::export::ExportError;
+use syva_journal::import::ImportError;
 use syva_rpc::client::ConnectError;
 use tonic::{Code, Status};
 
-use crate::commands::replay::Mismatch;
+use crate::commands::journal::replay::Mismatch;
+use crate::commands::journal::verify::{Unsound, first_bad};
 
 /// The exit codes. 2, usage, is clap's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +61,33 @@ pub enum Failure {
     #[error("the daemon ended the stream of events: it was stopped, or is restarting")]
     StreamEnded,
     /// Entries that cannot be read.
-    #[error("{0} of the entries read do not decode or do not match their hash")]
+    #[error("{0} of the entries are missing, do not decode or do not match their hash")]
     Unreadable(u64),
     /// The journal and the state do not belong together.
     #[error(transparent)]
     Replay(#[from] Mismatch),
+    /// The journal is not what it should be.
+    #[error(transparent)]
+    Unsound(Box<Unsound>),
+    /// A directory's journal cannot be read.
+    #[error("{}", of_directory(.0))]
+    Journal(Box<JournalError>),
+    /// The file does not become the export of a journal.
+    #[error("cannot export to {}: {source}", file.display())]
+    Export {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        source: Box<ExportError>,
+    },
+    /// Nothing was imported.
+    #[error("cannot import {}: {source}", file.display())]
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: Box<ImportError>,
+    },
     /// What `doctor` found prevents enforcement.
     #[error("this host cannot enforce, because of: {problems}")]
     Unfit {
@@ -106,11 +132,27 @@ impl From<Status> for Failure {
     }
 }
 
+impl From<Unsound> for Failure {
+    fn from(unsound: Unsound) -> Failure {
+        Failure::Unsound(Box::new(unsound))
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Failure {
+        Failure::Journal(Box::new(error))
+    }
+}
+
 impl Failure {
     /// What JSON says of it beside the reason.
     pub fn data(&self) -> serde_json::Value {
         match self {
             Failure::Replay(mismatch) => mismatch.data(),
+            Failure::Unsound(unsound) => Some(unsound.data()),
+            Failure::Journal(error) => {
+                first_bad(error).map(|seq| serde_json::json!({ "first_bad": seq }))
+            }
             Failure::Unfit { data, .. } => Some(data.clone()),
             Failure::NothingEnforces { .. } => {
                 Some(serde_json::json!({ "source": "kernel", "attached": false }))
@@ -134,12 +176,71 @@ impl Failure {
             Failure::Rpc(status) => of_status(status),
             // The reader has gone (`| head`): it has seen what it wanted.
             Failure::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+            Failure::Journal(error) => of_journal(error),
+            Failure::Export { source, .. } => of_export(source),
+            Failure::Import { source, .. } => match &**source {
+                ImportError::NotEmpty { .. } | ImportError::NotWhole(_) => Exit::Refused,
+                ImportError::Export(error) => of_export(error),
+                ImportError::Journal(error) => of_journal(error),
+            },
             Failure::Unreadable(_)
+            | Failure::Unsound(_)
             | Failure::Replay(_)
             | Failure::KernelUnknown { .. }
             | Failure::Output(_)
             | Failure::Runtime(_) => Exit::Failed,
         }
+    }
+}
+
+/// What the caller can name otherwise, or wait for, is refused; what is damaged has failed.
+fn of_journal(error: &JournalError) -> Exit {
+    match error {
+        JournalError::Locked { .. }
+        | JournalError::NoJournal { .. }
+        | JournalError::Foreign { .. } => Exit::Refused,
+        JournalError::Io { source, .. } | JournalError::NotWritable { source, .. } => {
+            of_file(source)
+        }
+        _ => Exit::Failed,
+    }
+}
+
+fn of_export(error: &ExportError) -> Exit {
+    match error {
+        ExportError::Io(source) => of_file(source),
+        ExportError::NotAnExport => Exit::Refused,
+        _ => Exit::Failed,
+    }
+}
+
+fn of_file(error: &io::Error) -> Exit {
+    match error.kind() {
+        // The reader of `export -` has gone.
+        io::ErrorKind::BrokenPipe => Exit::Done,
+        io::ErrorKind::NotFound
+        | io::ErrorKind::AlreadyExists
+        | io::ErrorKind::PermissionDenied
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::NotADirectory
+        | io::ErrorKind::ReadOnlyFilesystem => Exit::Refused,
+        _ => Exit::Failed,
+    }
+}
+
+/// A daemon's journal is asked for, not taken: the journal's own words are those for a second daemon.
+fn of_directory(error: &JournalError) -> String {
+    match error {
+        JournalError::Locked { dir, holder } => {
+            let who =
+                holder.map_or_else(|| "another process".into(), |pid| format!("process {pid}"));
+            format!(
+                "{who} has the journal in {} open: leave out --path to ask the running daemon, or stop it \
+                 first",
+                dir.display()
+            )
+        }
+        other => other.to_string(),
     }
 }
 

@@ -4,7 +4,7 @@
 //! therefore escapes every control character: a terminal must not obey what a container says.
 
 use std::borrow::Cow;
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -173,6 +173,15 @@ impl Output {
         }
     }
 
+    /// A long stream of items: what is printed may wait, for as long as no terminal shows it.
+    pub fn items(&self) -> Items {
+        Items {
+            format: self.format,
+            out: BufWriter::with_capacity(1 << 16, io::stdout()),
+            shown: io::stdout().is_terminal(),
+        }
+    }
+
     /// Tells people something beside the answer; JSON carries it in its data.
     pub fn note(&self, note: &str) {
         if self.format == Format::Text {
@@ -213,6 +222,46 @@ impl Output {
         if printed.is_err() {
             complain(&format!("error: {reason}"));
         }
+    }
+}
+
+/// A long stream of items.
+#[derive(Debug)]
+pub struct Items {
+    format: Format,
+    out: BufWriter<io::Stdout>,
+    shown: bool,
+}
+
+impl Items {
+    /// Prints one.
+    ///
+    /// # Errors
+    /// [`Failure::Output`] if stdout takes no more.
+    pub fn item(
+        &mut self,
+        data: impl FnOnce() -> Value,
+        text: impl FnOnce() -> String,
+    ) -> Result<(), Failure> {
+        match self.format {
+            Format::Text => writeln!(self.out, "{}", printable(&text()))?,
+            Format::Json => {
+                serde_json::to_writer(&mut self.out, &data()).map_err(io::Error::from)?;
+                writeln!(self.out)?;
+            }
+        }
+        if self.shown {
+            self.out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Prints what waits. Dropped without it, what waits is printed too, and an error is not heard of.
+    ///
+    /// # Errors
+    /// [`Failure::Output`] if stdout takes no more.
+    pub fn end(&mut self) -> Result<(), Failure> {
+        Ok(self.out.flush()?)
     }
 }
 

@@ -94,14 +94,14 @@ impl Step<'_> {
     }
 
     pub(super) fn give_for_unit(&mut self, member: &Member) {
-        for grant in grants(member) {
+        for grant in member.grants() {
             *self.state.index.by_unit.entry(grant).or_insert(0) += 1;
             self.touched.host_sockets.insert(grant);
         }
     }
 
     pub(super) fn take_for_unit(&mut self, member: &Member) {
-        for grant in grants(member) {
+        for grant in member.grants() {
             if let Some(members) = self.state.index.by_unit.get_mut(&grant) {
                 *members -= 1;
                 if *members == 0 {
@@ -169,11 +169,4 @@ impl Step<'_> {
         self.touched.host_sockets.insert(*grant);
         self.state.host_sockets.remove(grant)
     }
-}
-
-/// What a member gives its zone for being a service unit's; each socket once, however it is listed.
-fn grants(member: &Member) -> BTreeSet<Grant> {
-    let zone = member.zone;
-    let sockets = member.unit_sockets.iter().map(|facts| facts.socket);
-    sockets.map(|socket| Grant { zone, socket }).collect()
 }

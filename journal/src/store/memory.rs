@@ -13,6 +13,7 @@ use crate::journal::Journal;
 use crate::medium::Medium;
 use crate::record::{Head, RawRecord};
 use crate::recovery::{Loss, Recovery};
+use crate::snapshot::Snapshots;
 use crate::store::{Store, StoreError};
 
 const ENOSPC: i32 = 28;
@@ -35,6 +36,7 @@ pub enum Call {
 #[derive(Clone, Default)]
 pub struct Memory {
     disk: Arc<Mutex<Disk>>,
+    snapshots: Snapshots,
 }
 
 #[derive(Default)]
@@ -130,6 +132,11 @@ impl Memory {
     /// Replaces the anchor.
     pub fn set_anchor(&self, reading: Reading) {
         self.disk().anchor = Some(reading);
+    }
+
+    /// Where the snapshots of this disk are.
+    pub fn snapshots(&self) -> Snapshots {
+        self.snapshots.clone()
     }
 
     /// What was called since the beginning, or since the last time this was.
@@ -260,6 +267,10 @@ impl Medium for Memory {
 
     fn forget_cached(&mut self) -> Result<(), JournalError> {
         Ok(())
+    }
+
+    fn snapshots(&self) -> Snapshots {
+        self.snapshots.clone()
     }
 
     fn available(&self) -> Option<u64> {

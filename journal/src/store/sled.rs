@@ -17,7 +17,7 @@ use crate::store::{Store, StoreError};
 
 /// A piece's size in bytes. Sled moves a leaf (16 values) above 128 KiB into a file of its own, which
 /// it never syncs; 17 pieces of this size stay below.
-const PIECE: usize = 4096;
+pub(crate) const PIECE: usize = 4096;
 
 /// How much goes to sled between two syncs, in bytes: half a segment. Sled may overwrite a segment
 /// whose live pages it has copied elsewhere, and takes the copy for durable too early.

@@ -8,6 +8,7 @@ mod crash;
 mod happy;
 mod home;
 mod host_sockets;
+mod journal;
 mod load;
 mod logs;
 mod notify;

@@ -7,7 +7,6 @@ pub mod events;
 pub mod host_paths;
 pub mod host_sockets;
 pub mod journal;
-pub mod replay;
 pub mod status;
 mod summary;
 mod unit;

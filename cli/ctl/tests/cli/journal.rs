@@ -140,7 +140,7 @@ fn a_tampered_journal_fails_and_names_the_entry() {
         (
             "a byte is changed",
             |j, _| j[1].payload[40] ^= 1,
-            "entry 2: the payload hashes to",
+            "entry 2 is bad: it is damaged",
         ),
         (
             "an entry is replaced together with its hash",
@@ -158,27 +158,27 @@ fn a_tampered_journal_fails_and_names_the_entry() {
                     },
                 ));
             },
-            "entry 3 says that the entry before it hashes to",
+            "entry 3 is bad: the chain is broken",
         ),
         (
             "one is missing",
             |j, _| drop(j.remove(1)),
-            "entry 2 should come, entry 3 came",
+            "entry 2 is bad: it is missing, the next in the store is 3",
         ),
         (
             "the first is missing",
             |j, _| drop(j.remove(0)),
-            "entry 1 should come, entry 2 came",
+            "entry 1 is bad: it is missing, the next in the store is 2",
         ),
         (
             "one stands in another's place",
             |j, _| j[2].seq = 4,
-            "entry 3 should come, entry 4 came",
+            "entry 3 is bad: it is missing, the next in the store is 4",
         ),
         (
             "the end is missing",
             |j, _| drop(j.pop()),
-            "ends at entry 3, the running state is at entry 4",
+            "ends at entry 3, and must go on to entry 4",
         ),
         (
             "the daemon folded another last entry",
@@ -187,10 +187,11 @@ fn a_tampered_journal_fails_and_names_the_entry() {
         ),
         (
             "it does not fold",
-            |j, _| {
+            |j, r| {
                 let prev = Hash::of(&j[2].payload);
                 let (zone, drain) = (zone("none"), false);
                 j[3] = raw(&entry(4, prev, Command::RemoveZone { zone, drain }));
+                r.head = j[3].hash.clone();
             },
             "entry 4 names",
         ),
@@ -198,9 +199,20 @@ fn a_tampered_journal_fails_and_names_the_entry() {
     for (what, tamper, said) in table {
         let (mut entries, mut running) = journal();
         tamper(&mut entries, &mut running);
-        let failed = run(&daemon(entries, running).socket, "journal replay");
+        let daemon = daemon(entries, running);
+        let failed = run(&daemon.socket, "journal replay");
         assert_eq!((failed.exit, failed.out.as_str()), (4, ""), "{what}");
         assert!(failed.err.contains(said), "{what}: {}", failed.err);
+        let checked = run(&daemon.socket, "journal verify");
+        if said == "entry 4 names" {
+            assert_eq!(
+                checked.exit, 0,
+                "{what}: it is whole, and only folding tells"
+            );
+        } else {
+            assert_eq!(checked.exit, 4, "{what}");
+            assert!(checked.err.contains(said), "{what}: {}", checked.err);
+        }
     }
 }
 
@@ -264,6 +276,14 @@ fn inspect_filters_by_kind_and_zone() {
         ("--zone db --from 4", &[4]),
         ("--zone db --kind register_zone", &[3]),
         ("--kind none", &[]),
+        ("--since 2025-11-24T16:00:00Z", &[1, 2, 3, 4]),
+        ("--since 2025-11-24T18:00:01+02:00", &[]),
+        ("--until 2025-11-24T16:00:00.123456789Z", &[]),
+        ("--until 2025-11-24T16:00:01Z --from 3", &[3, 4]),
+        ("--peer 0", &[1, 2, 3, 4]),
+        ("--peer syva-file --kind boot", &[1]),
+        ("--peer syva-cli", &[]),
+        ("--peer 1000", &[]),
     ] {
         let shown = run(
             &daemon.socket,
@@ -283,6 +303,163 @@ fn inspect_filters_by_kind_and_zone() {
 }
 
 #[test]
+fn inspect_says_what_is_missing_between_entries() {
+    let (mut entries, running) = journal();
+    entries.remove(1);
+    let shown = run(&daemon(entries, running).socket, "journal inspect");
+    assert_eq!((shown.exit, shown.out.lines().count()), (4, 4));
+    assert_eq!(shown.out.lines().nth(1), Some("     2  it is missing"));
+}
+
+#[test]
+fn a_whole_journal_is_verified() {
+    let (entries, running) = journal();
+    let head = Hash(running.head.clone().try_into().expect("32 bytes")).to_string();
+    let daemon = daemon(entries, running);
+    let text = run(&daemon.socket, "journal verify");
+    assert_eq!(text.exit, 0, "{}", text.err);
+    assert!(
+        text.out
+            .starts_with("4 entries, the hash chain is whole\nhead "),
+        "{}",
+        text.out
+    );
+    let json = run(&daemon.socket, "journal verify --format json");
+    assert_eq!(
+        json.json(),
+        json!({"operation": "journal.verify", "ok": true, "entries": 4, "seq": 4, "head": head})
+    );
+}
+
+#[test]
+fn an_earlier_state_is_shown_and_compared_with_a_later() {
+    let (entries, running) = journal();
+    let daemon = daemon(entries, running);
+    let then = run(&daemon.socket, "journal replay --to 3 --format json").json();
+    assert_eq!(then["state"]["zones"][0]["name"], "db");
+    assert_eq!(then["state"]["zones"][1]["name"], "web");
+    assert_eq!(
+        (&then["seq"], &then["time"]),
+        (&json!(3), &json!("2025-11-24T16:00:00.123456789Z"))
+    );
+    let text = run(&daemon.socket, "journal replay --to 3");
+    assert!(
+        text.out
+            .contains("the state after entry 3 of 2025-11-24T16:00:00"),
+        "{}",
+        text.out
+    );
+    for other in ["4", "live", "2025-11-24T17:00:00Z"] {
+        let line = format!("journal replay --to 3 --diff {other}");
+        let changed = run(&daemon.socket, &line);
+        assert_eq!(changed.exit, 0, "{}", changed.err);
+        let changes: Vec<_> = changed.out.lines().skip(2).collect();
+        assert_eq!(changes.len(), 1, "{changes:?}");
+        assert!(changes[0].starts_with("- zone db: "), "{changes:?}");
+        let json = run(&daemon.socket, &format!("{line} --format json")).json();
+        assert_eq!(json["diff"]["changes"][0]["change"], "removed");
+        assert_eq!((&json["seq"], &json["diff"]["seq"]), (&json!(3), &json!(4)));
+    }
+    let same = run(&daemon.socket, "journal replay --diff live");
+    assert!(same.out.ends_with("no difference\n"), "{}", same.out);
+    let before = run(&daemon.socket, "journal replay --to 0 --diff 1");
+    assert!(
+        before.out.contains("before the first entry"),
+        "{}",
+        before.out
+    );
+    let none = run(
+        &daemon.socket,
+        "journal replay --to 2025-11-24T15:00:00Z --format json",
+    );
+    assert_eq!(none.json()["seq"], 0);
+}
+
+#[test]
+fn a_clock_that_was_set_back_does_not_hide_what_came_after() {
+    let (mut state, mut head, mut entries) = (State::default(), Hash::ZERO, Vec::new());
+    for ((seq, command), minute) in (1..).zip(commands()).zip([10, 50, 20, 30]) {
+        let entry = Entry {
+            time_unix_ns: minute * 60_000_000_000,
+            ..entry(seq, head, command)
+        };
+        entries.push(raw(&entry));
+        head = Hash::of(&entries[entries.len() - 1].payload);
+        state.fold(&entry, head).expect("folds");
+    }
+    let daemon = daemon(entries, StateDigestResponse::default());
+    for (minute, seq) in [(5, 0), (15, 1), (25, 3), (40, 4), (55, 4)] {
+        let line = format!("journal replay --to 1970-01-01T00:{minute:02}:00Z");
+        let found = run(&daemon.socket, &line);
+        assert!(
+            found.out.starts_with(&format!("{seq} entries folded")),
+            "{minute}: {}",
+            found.out
+        );
+        assert!(
+            found.err.contains("the clock was set back before entry 3"),
+            "{}",
+            found.err
+        );
+    }
+}
+
+#[test]
+fn what_is_exported_from_the_daemon_is_imported_as_the_same_journal() {
+    let (entries, running) = journal();
+    let daemon = daemon(entries.clone(), running);
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("export");
+    let line = format!("journal export {} --format json", file.display());
+    let done = run(&daemon.socket, &line);
+    assert_eq!(done.exit, 0, "{}", done.out);
+    let answer = done.json();
+    assert_eq!(
+        (&answer["entries"], &answer["last_seq"]),
+        (&json!(4), &json!(4))
+    );
+    assert_eq!(
+        answer["bytes"],
+        std::fs::metadata(&file).expect("there").len()
+    );
+    let again = run(&daemon.socket, &line);
+    assert_eq!(again.exit, 1, "an export replaces nothing");
+    assert!(again.out.contains("it exists"), "{}", again.out);
+    let piped = crate::command(&daemon.socket, "journal export -")
+        .output()
+        .expect("runs");
+    assert_eq!(piped.stdout, std::fs::read(&file).expect("there"));
+    let new = dir.path().join("new");
+    let line = format!("journal import {} --path {}", file.display(), new.display());
+    let made = run(&daemon.socket, &line);
+    assert_eq!(made.exit, 0, "{}", made.err);
+    let line = format!("journal inspect --path {} --format json", new.display());
+    let offline = run(&daemon.socket, &line);
+    let live = run(&daemon.socket, "journal inspect --format json");
+    assert_eq!(offline.out, live.out);
+}
+
+#[test]
+fn a_broken_journal_is_not_exported_and_leaves_no_file() {
+    let (mut entries, running) = journal();
+    entries[2].payload[40] ^= 1;
+    let daemon = daemon(entries, running);
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("export");
+    let failed = run(
+        &daemon.socket,
+        &format!("journal export {}", file.display()),
+    );
+    assert_eq!(failed.exit, 4);
+    assert!(
+        failed.err.contains("entry 3 of the export"),
+        "{}",
+        failed.err
+    );
+    assert_eq!(std::fs::read_dir(dir.path()).expect("lists").count(), 0);
+}
+
+#[test]
 fn inspect_shows_what_it_cannot_read_and_fails() {
     let (mut entries, running) = journal();
     entries[1].payload[0] = 9;
@@ -296,7 +473,7 @@ fn inspect_shows_what_it_cannot_read_and_fails() {
         shown.out
     );
     assert!(
-        shown.out.starts_with("     2  the payload has format 9"),
+        shown.out.starts_with("     2  it was written in format 9"),
         "{}",
         shown.out
     );

@@ -11,6 +11,7 @@ mod answers;
 mod doctor;
 mod events;
 mod journal;
+mod offline;
 mod requests;
 mod scripted;
 
@@ -75,6 +76,7 @@ fn a_status_of_the_daemon_ends_every_command_with_its_exit_code() {
         "events",
         "journal inspect",
         "journal replay",
+        "journal verify",
     ];
     for (code, exit) in [
         (Code::InvalidArgument, 1),
@@ -131,6 +133,8 @@ fn a_socket_nobody_serves_is_exit_3() {
         "zones register web",
         "events --follow",
         "journal replay",
+        "journal verify",
+        "journal export -",
     ] {
         let lost = run(&dir.path().join("none.sock"), line);
         assert_eq!(lost.exit, 3, "{line}");

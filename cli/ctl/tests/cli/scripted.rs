@@ -143,7 +143,12 @@ macro_rules! service {
                 request: Request<ReadJournalRequest>,
             ) -> Result<Response<Stream<JournalEntry>>, Status> {
                 self.0.hear(&request)?;
-                let entries: Vec<_> = self.0.journal.iter().cloned().map(Ok).collect();
+                let ReadJournalRequest { from_seq, to_seq } = request.into_inner();
+                let wanted = |entry: &&JournalEntry| {
+                    entry.seq >= from_seq && (to_seq == 0 || entry.seq <= to_seq)
+                };
+                let entries = self.0.journal.iter().filter(wanted).cloned().map(Ok);
+                let entries: Vec<_> = entries.collect();
                 Ok(Response::new(Box::pin(tokio_stream::iter(entries))))
             }
 
