@@ -212,6 +212,11 @@ impl Node {
     pub async fn get(&self, path: &str, accept: &str) -> (u16, String) {
         // Figures are told again for a moment.
         tokio::time::sleep(Duration::from_millis(120)).await;
+        self.get_now(path, accept).await
+    }
+
+    /// The same at once: figures may be up to 100 ms old.
+    pub async fn get_now(&self, path: &str, accept: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(self.addr).await.expect("connected");
         let request = format!(
             "GET {path} HTTP/1.1\r\nHost: syva\r\nAccept: {accept}\r\nConnection: close\r\n\r\n"
