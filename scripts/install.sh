@@ -19,6 +19,7 @@ done
 for program in "${programs[@]}"; do
 	install -D --mode 755 "$built/$program" "$destdir$prefix/bin/$program"
 done
+ln -sf syva-cli "$destdir$prefix/bin/$alias_of_cli"
 unit=$(mktemp)
 trap 'rm -f "$unit"' EXIT
 sed "s|@BINDIR@|$prefix/bin|" "$here/deploy/systemd/syva-core.service" >"$unit"

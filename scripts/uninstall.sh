@@ -23,7 +23,7 @@ if [ "$units" != /etc/systemd/system ] && [ -d "$destdir$units" ]; then
 	rmdir --ignore-fail-on-non-empty "$destdir$units"
 	if [ ! -d "$destdir$units" ]; then rmdir --ignore-fail-on-non-empty "$destdir${units%/*}"; fi
 fi
-for program in "${programs[@]}"; do rm -f "$destdir$prefix/bin/$program"; done
+for program in "${programs[@]}" "$alias_of_cli"; do rm -f "$destdir$prefix/bin/$program"; done
 if [ "$live" ]; then
 	systemctl daemon-reload
 	systemctl reset-failed syva-core.service 2>/dev/null || true

@@ -172,6 +172,16 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "zoned-service",
+        claims: "a systemd service in a zone starts, logs to journald and stops, and has no more of the host than that",
+        limit: 400,
+        budget: 150,
+        boot: Boot::DEBIAN,
+        pack: DAEMON,
+        run: guest::systemd::zoned::run,
+        ..SUITE
+    },
+    Suite {
         name: "docs-operations",
         claims: "the commands of docs/operations.md do what it says, faults and all",
         gate: &["6.1"],

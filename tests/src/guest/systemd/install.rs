@@ -19,6 +19,7 @@ pub fn installed(checks: &mut Checks) -> Result<(), Failure> {
     for file in [
         "/usr/local/bin/syva-core",
         "/usr/local/bin/syva-cli",
+        "/usr/local/bin/syvactl",
         "/usr/local/lib/systemd/system/syva-core.service",
     ] {
         checks.that(format!("{file} is there"), Path::new(file).exists(), "no");

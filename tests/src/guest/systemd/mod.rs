@@ -6,6 +6,7 @@ mod life;
 pub mod node;
 mod paths;
 pub mod unit;
+pub mod zoned;
 
 use super::stage::Stage;
 use super::{Checks, Failure};
