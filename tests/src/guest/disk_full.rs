@@ -2,10 +2,12 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::thread;
+use std::time::Duration;
 
 use super::stage::{Stage, setup};
-use super::{Checks, Failure};
-use crate::daemon::{Daemon, eventually};
+use super::{Checks, Failure, binary};
+use crate::daemon::{Daemon, Setup, eventually};
 
 const DISK: &str = "/mnt/small";
 const STATE: &str = "/mnt/small/state";
@@ -27,8 +29,7 @@ fn health(daemon: &Daemon) -> Result<String, Failure> {
     Ok(daemon.done(&["status"])?.text("health"))
 }
 
-/// Fills it before a command and before a start. That it may fill up between a command's look for room and
-/// its writing is journal/tests' matter: here the store may find space in what its file already has.
+/// Fills it before a command, between a command's look for room and its writing, and before a start.
 pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     fs::create_dir_all(DISK)?;
     rustix::mount::mount(
@@ -82,9 +83,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     checks.that("and the daemon is healthy without a restart", true, "");
     stage.kept_apart(checks, "with room again");
     daemon.terminate()?;
-    let daemon = setup.start()?;
-    let before = daemon.digest()?;
-    daemon.terminate()?;
+    let before = by_surprise(checks, &stage, &setup)?;
     fill()?;
     let ended = setup.end()?;
     checks.that(
@@ -106,4 +105,55 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     checks.equal("restarted, all of it is there", &daemon.digest()?, &before);
     stage.kept_apart(checks, "restarted");
     Ok(())
+}
+
+/// The disk is full when the journal's store writes, though there was room when the daemon looked: the
+/// store can then only be opened again, and needs space for that. Says what the journal holds then.
+fn by_surprise(
+    checks: &mut Checks,
+    stage: &Stage,
+    setup: &Setup,
+) -> Result<(u64, String), Failure> {
+    let slow = setup
+        .clone()
+        .program(binary("syva-core-failpoints")?)
+        .variable("FAILPOINTS", "journal-after-append=1*sleep(2000)");
+    let daemon = slow.start()?;
+    let before = daemon.digest()?;
+    let asking = slow.clone();
+    // More than what the store's file already has on the disk and does not use.
+    let mut words = ["zones", "register", "surprise"]
+        .map(str::to_owned)
+        .to_vec();
+    for number in 0..1500 {
+        words.extend(["--allow-zone".to_owned(), format!("z{number:0100}")]);
+    }
+    let asked = thread::spawn(move || {
+        let answer = asking.cli(&words);
+        answer.map_err(|error| error.to_string())
+    });
+    thread::sleep(Duration::from_millis(500));
+    fill()?;
+    let answer = asked.join().map_err(|_| "it panicked")??;
+    // The store may find space in what its file already has: what was told is what counts.
+    let taken = answer.exit == 0;
+    checks.note(format!(
+        "filled before its writing, a command was taken: {taken}"
+    ));
+    stage.kept_apart(checks, "filled before a writing");
+    fs::remove_file(BALLAST)?;
+    eventually("health", || {
+        Ok(daemon.cli(&["status"])?.text("health") == "healthy")
+    })?;
+    checks.equal(
+        "with room again it is healthy without a restart, and what was called done is journaled, and nothing else",
+        &daemon.digest()?.0,
+        &(before.0 + u64::from(taken)),
+    );
+    let taken = daemon.cli(&["zones", "register", "surprise"])?;
+    checks.equal("and takes commands", &taken.exit, &0);
+    let after = daemon.digest()?;
+    checks.equal("one entry each", &after.0, &(before.0 + 1));
+    daemon.terminate()?;
+    Ok(after)
 }
