@@ -157,8 +157,6 @@ fn bound(cgroup: &Path, action: &str, path: &Path) -> Result<Background, Failure
     let listener = begin(cgroup, action, &[path])?;
     for _ in 0..500 {
         if sockets::is_bound(path) {
-            // bind(2) makes the path, listen(2) follows at once.
-            thread::sleep(Duration::from_millis(50));
             return Ok(listener);
         }
         thread::sleep(Duration::from_millis(10));

@@ -18,18 +18,24 @@ fn address(path: &Path) -> io::Result<SocketAddr> {
     }
 }
 
-/// Whether a socket is bound there.
+/// Whether a socket is bound there that can be reached: a stream must listen too, which comes a little
+/// after its path is there.
 pub fn is_bound(path: &Path) -> bool {
-    if abstract_name(path).is_none() {
-        return path.exists();
+    fs::read_to_string("/proc/net/unix")
+        .is_ok_and(|sockets| sockets.lines().any(|socket| reachable(socket, path)))
+}
+
+/// Of a line of `/proc/net/unix`: Num, RefCount, Protocol, Flags, Type, St, Inode, Path.
+fn reachable(socket: &str, path: &Path) -> bool {
+    const STREAM: &str = "0001";
+    const LISTENS: &str = "00010000";
+    let columns: Vec<&str> = socket.split_ascii_whitespace().collect();
+    match columns[..] {
+        [_, _, _, flags, kind, _, _, name] => {
+            Path::new(name) == path && (kind != STREAM || flags == LISTENS)
+        }
+        _ => false,
     }
-    // The name is the last column.
-    fs::read_to_string("/proc/net/unix").is_ok_and(|sockets| {
-        let mut names = sockets
-            .lines()
-            .filter_map(|line| line.split(' ').next_back());
-        names.any(|name| Path::new(name) == path)
-    })
 }
 
 /// Connects a stream socket.

@@ -3,7 +3,6 @@
 
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -26,14 +25,17 @@ pub struct Running {
 }
 
 impl Api {
-    /// Starts it and waits until it listens.
+    /// Starts it and waits until it listens: its socket's path is there a little before that.
     pub fn start() -> Result<Api, Failure> {
         let service = Command::new("podman")
             .args(["system", "service", "--time=0", &format!("unix://{SOCKET}")])
             .stdin(Stdio::null())
             .spawn()?;
         let api = Api(service);
-        eventually("podman's socket", || Ok(Path::new(SOCKET).exists()))?;
+        eventually(
+            "podman's socket",
+            || Ok(UnixStream::connect(SOCKET).is_ok()),
+        )?;
         Ok(api)
     }
 

@@ -1,6 +1,7 @@
 //! The daemon, two containers in two zones, and what they share.
 
 use std::fs;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use super::container::{Container, import_image, podman};
@@ -58,7 +59,7 @@ impl Pods {
         for one in [&web, &db] {
             let socket = format!("{VOLUMES}/open/{}.sock", one.name);
             one.starts(&["listen", &socket])?;
-            eventually("a socket", || Ok(Path::new(&socket).exists()))?;
+            eventually("a socket", || Ok(UnixStream::connect(&socket).is_ok()))?;
         }
         let (web_pid, db_pid) = (web.starts(&["wait"])?, db.starts(&["wait"])?);
         Ok(Pods {
