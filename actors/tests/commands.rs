@@ -21,6 +21,8 @@ use syva_model::entry::Peer;
 use syva_model::image::Table;
 
 const EIO: i32 = 5;
+/// What a kernel says to a write: no memory for the row, a full map, no permission (errno(3)).
+const REFUSALS: [i32; 3] = [12, 7, 1];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_acknowledged_command_is_in_the_journal_and_in_the_maps() {
@@ -78,7 +80,9 @@ async fn the_epoch_advances_with_claims_and_with_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kernel_that_refuses_a_write_is_told_and_mended_by_comparison() {
-    for (table, by_timer) in Table::ALL.into_iter().flat_map(|t| [(t, false), (t, true)]) {
+    let tables = Table::ALL.into_iter();
+    let cases = tables.flat_map(|table| REFUSALS.map(|errno| (table, errno, errno == 12)));
+    for (table, errno, by_timer) in cases {
         let mut host = Host::new();
         host.interval = if by_timer {
             Duration::from_millis(50)
@@ -89,7 +93,8 @@ async fn a_kernel_that_refuses_a_write_is_told_and_mended_by_comparison() {
         let file = host.file("f");
         done(&engine, register_with("db", &[], &["web"])).await;
         done(&engine, register("web")).await;
-        host.kernel.set_fault(Some(Fault::Refuse(table, EIO)));
+        host.kernel.set_fault(Some(Fault::Refuse(table, errno)));
+        let words = std::io::Error::from_raw_os_error(errno).to_string();
         let command = match table {
             Table::Zones | Table::Control => register("new"),
             Table::Members => attach("c1", "web", host.cgroup("a")),
@@ -100,9 +105,11 @@ async fn a_kernel_that_refuses_a_write_is_told_and_mended_by_comparison() {
         for _ in 0..2 {
             // The second time it is unchanged, and still not in force.
             let told = submit(&engine, command.clone()).await;
-            let Err(CommandError::NotEnforced { seq: 4, .. }) = told else {
+            let Err(CommandError::NotEnforced { seq: 4, said }) = told else {
                 panic!("{table:?}: {told:?}");
             };
+            let system = said.contains(&words) || said.contains("does not hold");
+            assert!(system, "{table:?}: {said}");
         }
         reasons_are(&engine, &[BEHIND]).await;
         assert_eq!(entries(&engine.journal()).len(), 4, "{table:?}");
@@ -118,6 +125,42 @@ async fn a_kernel_that_refuses_a_write_is_told_and_mended_by_comparison() {
         assert_eq!(done(&engine, command).await, 0, "{table:?}");
         assert_eq!(engine.drift_repaired(), 0, "what was behind is no drift");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_flush_delays_its_commands_and_nothing_else() {
+    let host = Host::new();
+    let engine = Arc::new(host.start_in_memory().await);
+    done(&engine, register("web")).await;
+    let slow = Duration::from_millis(1500);
+    host.disk.slow_flush(slow);
+    host.disk.take_calls();
+    let begun = std::time::Instant::now();
+    let mut answers = spawn_all(&engine, [register("db")]);
+    eventually("the flush is under way", || {
+        !host.disk.take_calls().is_empty()
+    })
+    .await;
+    // Maps are compared and repaired meanwhile, and only the writer is not to be reached.
+    host.kernel.tamper(|image| image.zones.clear());
+    assert_eq!(engine.reconcile().await.expect("repairs").repaired(), 1);
+    let patience = Duration::from_millis(50);
+    assert_eq!(
+        engine.alive(patience).await,
+        Err(syva_actors::engine::Silent("writer", patience))
+    );
+    assert!(begun.elapsed() < slow, "all that was in time");
+    assert_eq!(engine.journal().head().seq, 2, "nothing is shown before");
+    let answer = answers.join_next().await.expect("one").expect("ends");
+    assert_eq!(answer.expect("is done").seq, Some(3));
+    assert!(
+        begun.elapsed() >= slow,
+        "acknowledged before it was durable"
+    );
+    host.disk.slow_flush(Duration::ZERO);
+    assert_eq!(engine.alive(Duration::from_secs(10)).await, Ok(()));
+    reasons_are(&engine, &[]).await;
+    assert!(host.agrees_with(&engine.journal()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -220,6 +263,7 @@ async fn a_batch_that_is_durable_although_its_flush_failed_is_acknowledged() {
     let engine = host.start_in_memory().await;
     host.disk.fail_next_anchor_but_keep();
     assert_eq!(done(&engine, register("web")).await, 2);
+    reasons_are(&engine, &[]).await;
     assert_eq!(fold(&engine.journal()).zones.len(), 1);
     assert!(host.agrees_with(&engine.journal()));
 }

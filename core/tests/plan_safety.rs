@@ -136,6 +136,13 @@ fn no_step_of_any_plan_allows_what_neither_end_allows() {
                 );
             }
             assert_eq!(&now, to, "the plan leads there");
+            steps.iter().for_each(|step| now.apply(step));
+            assert_eq!(&now, to, "a second time it changes nothing");
+            assert_eq!(
+                steps.is_empty(),
+                from == to,
+                "and is empty if there is nothing to do"
+            );
             plans += 1;
         }
     }

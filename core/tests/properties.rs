@@ -6,6 +6,7 @@ mod common;
 use common::*;
 use proptest::prelude::*;
 use syva_model::command::{BootId, Command, Reresolved, SocketReresolved};
+use syva_model::entry::Entry;
 use syva_model::image::{Image, Mode, Scope};
 use syva_model::plan::plan;
 use syva_model::project;
@@ -110,7 +111,14 @@ proptest! {
             }
             let _ = world.run(command);
         }
+        for entry in &world.entries {
+            let payload = entry.encode().unwrap();
+            let read = Entry::decode(&payload).unwrap();
+            prop_assert_eq!(&read, entry);
+            prop_assert_eq!(read.encode().unwrap(), payload);
+        }
         let replayed = world.replay();
+        prop_assert_eq!(world.replay().digest().unwrap(), replayed.digest().unwrap());
         prop_assert_eq!(replayed.digest().unwrap(), world.state.digest().unwrap());
         prop_assert_eq!(&replayed, &world.state);
         prop_assert_eq!(project::project(&replayed), world.image);

@@ -236,6 +236,7 @@ impl<T> Desk<T> {
         self.hand_over(enforcer);
         if kept {
             tracing::warn!(%said, "the batch is in the journal nevertheless");
+            (self.around.health)(HealthMsg::Clear(JOURNAL.into()));
             return Ok(self.answers(failed.answers, self.behind()));
         }
         let refused = |(ticket, _)| (ticket, Err(CommandError::NotJournaled(said.clone())));

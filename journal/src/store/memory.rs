@@ -31,6 +31,22 @@ pub enum Call {
     Remove(u64),
 }
 
+/// What becomes of a call, if a test decides it ([`Memory::judge`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It succeeds, unless it was made to fail otherwise.
+    Done,
+    /// It finds no space.
+    Fails,
+    /// It says that it found no space, and is done nevertheless (an append: a part of it).
+    FailsAndIsDone,
+    /// It says that it is done, and is not: a disk that lies.
+    Lies,
+}
+
+/// Decides what becomes of a call. One that panics is a process that dies there.
+type Judge = Arc<dyn Fn(Call) -> Fate + Send + Sync>;
+
 /// A disk in memory. Clones are the same disk. What was not made durable is gone when the journal is
 /// opened again, as if the power had been cut.
 #[derive(Clone, Default)]
@@ -52,6 +68,7 @@ struct Disk {
     slow_flush: Duration,
     available: Option<u64>,
     calls: Vec<Call>,
+    judge: Option<Judge>,
 }
 
 impl Memory {
@@ -105,6 +122,25 @@ impl Memory {
         disk.keep_on_failed_anchor = true;
     }
 
+    /// From now on every call that writes is asked about before anything of it is done.
+    pub fn judge(&self, judge: impl Fn(Call) -> Fate + Send + Sync + 'static) {
+        self.disk().judge = Some(Arc::new(judge));
+    }
+
+    /// The power goes while records were appended that are not durable: `keep` says of each what is
+    /// there afterwards, whole or in part. The journal must be opened again.
+    pub fn lose_power(&self, mut keep: impl FnMut(&RawRecord) -> Option<RawRecord>) {
+        let mut disk = self.disk();
+        let volatile = std::mem::take(&mut disk.volatile);
+        for (key, record) in volatile {
+            if !disk.durable.contains_key(&key)
+                && let Some(kept) = keep(&record)
+            {
+                disk.durable.insert(key, kept);
+            }
+        }
+    }
+
     /// So many bytes may still be written; `None`: nobody knows.
     pub fn set_available(&self, bytes: Option<u64>) {
         self.disk().available = bytes;
@@ -144,8 +180,27 @@ impl Memory {
         std::mem::take(&mut self.disk().calls)
     }
 
+    /// What becomes of a call; the disk is not locked while that is decided.
+    fn fate(&self, call: Call) -> Fate {
+        let judge = self.disk().judge.clone();
+        judge.map_or(Fate::Done, |judge| judge(call))
+    }
+
     fn disk(&self) -> MutexGuard<'_, Disk> {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const fn fails(fate: Fate) -> bool {
+    matches!(fate, Fate::Fails | Fate::FailsAndIsDone)
+}
+
+/// Whether a call is done; nothing if the fate does not say.
+const fn is_done(fate: Fate) -> Option<bool> {
+    match fate {
+        Fate::Done => None,
+        Fate::FailsAndIsDone => Some(true),
+        Fate::Fails | Fate::Lies => Some(false),
     }
 }
 
@@ -158,9 +213,10 @@ fn no_space(doing: &str) -> StoreError {
 
 impl Store for Memory {
     fn append(&self, records: &[RawRecord]) -> Result<(), StoreError> {
+        let fate = self.fate(Call::Append(records.len()));
         let mut disk = self.disk();
         disk.calls.push(Call::Append(records.len()));
-        let fails = std::mem::take(&mut disk.fail_append);
+        let fails = std::mem::take(&mut disk.fail_append) || fails(fate);
         let written = if fails {
             records.len() / 2
         } else {
@@ -181,10 +237,12 @@ impl Store for Memory {
         if !slow.is_zero() {
             std::thread::sleep(slow);
         }
+        let fate = self.fate(Call::MakeDurable);
         let mut disk = self.disk();
         disk.calls.push(Call::MakeDurable);
-        let fails = std::mem::take(&mut disk.fail_flush);
-        if !fails || std::mem::take(&mut disk.keep_on_failed_flush) {
+        let done = is_done(fate);
+        let fails = std::mem::take(&mut disk.fail_flush) || fails(fate);
+        if done.unwrap_or(!fails || std::mem::take(&mut disk.keep_on_failed_flush)) {
             disk.durable = disk.volatile.clone();
         }
         if fails {
@@ -209,6 +267,8 @@ impl Store for Memory {
     }
 
     fn remove_from(&self, from: u64) -> Result<(), StoreError> {
+        // It is no I/O yet: only dying is of interest.
+        self.fate(Call::Remove(from));
         let mut disk = self.disk();
         disk.calls.push(Call::Remove(from));
         disk.volatile.split_off(&from);
@@ -225,10 +285,12 @@ impl Anchor for Memory {
     }
 
     fn write(&mut self, head: Head) -> Result<(), StoreError> {
+        let fate = self.fate(Call::Anchor(head.seq));
         let mut disk = self.disk();
         disk.calls.push(Call::Anchor(head.seq));
-        let fails = std::mem::take(&mut disk.fail_anchor);
-        if !fails || std::mem::take(&mut disk.keep_on_failed_anchor) {
+        let done = is_done(fate);
+        let fails = std::mem::take(&mut disk.fail_anchor) || fails(fate);
+        if done.unwrap_or(!fails || std::mem::take(&mut disk.keep_on_failed_anchor)) {
             disk.anchor = Some(Reading {
                 head: Some(head),
                 damaged: 0,

@@ -1,0 +1,191 @@
+//! Random commands, many of them refused, as from careless clients; and the files they claim.
+
+use syva_model::command::{
+    Attach, ClaimFacts, Command, Pod, Policy, Reresolved, SocketFacts, SocketReresolved, ZoneType,
+};
+use syva_model::host_socket::{Place, SocketKey};
+use syva_model::image::{CgroupId, Mode, ObjectKey, Scope};
+use syva_model::name::{Party, ZoneName};
+use syva_model::state::State;
+
+use crate::odds::Odds;
+
+const ZONES: [&str; 3] = ["web", "db", "cache"];
+const PARTIES: [&str; 4] = ["web", "db", "cache", "host"];
+const CONTAINERS: [&str; 3] = ["c0", "c1", "c2"];
+/// Each of the first three lies below the one before.
+pub const PATHS: [&str; 4] = ["/srv", "/srv/a", "/srv/a/b", "/opt"];
+const SOCKETS: [&str; 3] = ["/run/a", "/run/b", "@name"];
+
+/// Which object is at each path now.
+#[derive(Clone, Default)]
+pub struct Files(pub [u64; PATHS.len()]);
+
+impl Files {
+    pub fn object(&self, path: usize) -> ObjectKey {
+        ObjectKey {
+            dev: 0x80_0001,
+            ino: path as u64 + 10 * self.0[path],
+            subvol: 0,
+        }
+    }
+}
+
+pub fn socket(n: usize) -> SocketFacts {
+    let place = Place::new(SOCKETS[n]).expect("a place");
+    SocketFacts {
+        asked: SOCKETS[n].into(),
+        path: SOCKETS[n].into(),
+        socket: match place.is_abstract() {
+            true => SocketKey::of_abstract(place),
+            false => SocketKey { dev: 24, place },
+        },
+    }
+}
+
+/// Every socket.
+pub fn sockets() -> impl Iterator<Item = SocketKey> {
+    (0..SOCKETS.len()).map(|n| socket(n).socket)
+}
+
+fn zone(odds: &Odds) -> ZoneName {
+    ZoneName::new(odds.pick(&ZONES)).expect("a name")
+}
+
+fn party(odds: &Odds) -> Party {
+    Party::new(odds.pick(&PARTIES)).expect("a party")
+}
+
+fn facts(odds: &Odds, files: &Files) -> ClaimFacts {
+    let path = odds.below(PATHS.len());
+    ClaimFacts {
+        asked: PATHS[path].into(),
+        path: PATHS[path].into(),
+        object: files.object(path),
+        generation: 1,
+        scope: odds.pick(&[Scope::Subtree, Scope::Subtree, Scope::Exact]),
+    }
+}
+
+fn register(odds: &Odds, files: &Files) -> Command {
+    let with_policy = odds.percent(60);
+    let claims = odds.below(3);
+    let mut claims: Vec<_> = (0..claims).map(|_| facts(odds, files)).collect();
+    claims.dedup_by(|a, b| a.path == b.path);
+    let policy = Policy {
+        zone_type: odds.pick(&[ZoneType::Standard, ZoneType::Standard, ZoneType::Privileged]),
+        allowed_zones: (0..odds.below(3)).map(|_| party(odds)).collect(),
+        allow_ptrace: odds.percent(30),
+        ..Policy::default()
+    };
+    Command::RegisterZone {
+        zone: zone(odds),
+        policy: with_policy.then_some(policy),
+        claims: if with_policy { claims } else { Vec::new() },
+        host_sockets: match with_policy && odds.percent(30) {
+            true => vec![socket(odds.below(SOCKETS.len()))],
+            false => Vec::new(),
+        },
+    }
+}
+
+/// One command, of cgroups that are there.
+pub fn any(odds: &Odds, files: &Files, cgroups: &[(String, CgroupId)]) -> Command {
+    let container = || odds.pick(&CONTAINERS).to_owned();
+    match odds.below(14) {
+        0 | 1 => register(odds, files),
+        2 => Command::RemoveZone {
+            zone: zone(odds),
+            drain: odds.percent(50),
+        },
+        3..=5 if !cgroups.is_empty() => {
+            let (path, cgroup) = cgroups[odds.below(cgroups.len())].clone();
+            Command::AttachContainer(Attach {
+                container: container(),
+                zone: zone(odds),
+                cgroup,
+                cgroup_path: path,
+                pod: Pod::default(),
+                source: "simulation".into(),
+                generation: odds.below(4) as u64,
+                unit_sockets: match odds.percent(20) {
+                    true => vec![socket(0)],
+                    false => Vec::new(),
+                },
+            })
+        }
+        3..=6 => Command::DetachContainer {
+            container: container(),
+            source: "simulation".into(),
+            generation: odds.below(5) as u64,
+        },
+        7 => Command::AllowComm {
+            a: party(odds),
+            b: party(odds),
+        },
+        8 => Command::DenyComm {
+            a: party(odds),
+            b: party(odds),
+        },
+        9 => Command::RegisterHostPath {
+            zone: zone(odds),
+            claim: facts(odds, files),
+        },
+        10 => Command::RemoveHostPath {
+            zone: zone(odds),
+            path: odds.pick(&PATHS).into(),
+        },
+        11 => Command::SetMode {
+            mode: odds.pick(&[Mode::Enforce, Mode::Audit]),
+        },
+        12 => Command::AllowHostSocket {
+            zone: zone(odds),
+            socket: socket(odds.below(SOCKETS.len())),
+        },
+        _ => {
+            let path = odds.pick(&SOCKETS).to_owned();
+            Command::DenyHostSocket {
+                zone: zone(odds),
+                asked: path.clone(),
+                path,
+            }
+        }
+    }
+}
+
+/// A command that changes something whatever the state.
+pub fn flip(state: &State) -> Command {
+    Command::SetMode {
+        mode: match state.mode {
+            Mode::Enforce => Mode::Audit,
+            Mode::Audit => Mode::Enforce,
+        },
+    }
+}
+
+/// What a new boot finds at every path that the state names; some are gone, some are other objects.
+pub fn boot(odds: &Odds, files: &Files, state: &State) -> Command {
+    let held = state.claims.values().map(|claim| &claim.path);
+    let claims = held.chain(state.lost.keys()).map(|path| {
+        let at = PATHS.iter().position(|known| known == path);
+        let found = at.filter(|_| odds.percent(80));
+        Reresolved {
+            path: path.clone(),
+            found: found.map(|n| (files.object(n), 1)),
+        }
+    });
+    let given = state.host_sockets.values().map(|given| &given.path);
+    let lost = state.lost_sockets.iter().map(|lost| &lost.given.path);
+    let host_sockets = given.chain(lost).map(|path| {
+        let at = SOCKETS.iter().position(|known| known == path);
+        let found = at.filter(|n| *n == 2 || odds.percent(80));
+        SocketReresolved {
+            path: path.clone(),
+            found: found.map(|n| socket(n).socket),
+        }
+    });
+    Command::Boot {
+        claims: claims.collect(),
+        host_sockets: host_sockets.collect(),
+    }
+}
