@@ -21,6 +21,7 @@ pub struct Known {
     zones: u32,
     containers: u32,
     mode: &'static str,
+    zones_of_other_mode: Vec<String>,
     journal_seq: u64,
     applied_seq: u64,
     not_enforced: BTreeSet<String>,
@@ -39,6 +40,12 @@ impl Known {
             zones: count(state.zones.len()),
             containers: count(state.members.len()),
             mode: state.mode.name(),
+            zones_of_other_mode: state
+                .zones
+                .iter()
+                .filter(|(_, zone)| state.mode_of(zone) != state.mode)
+                .map(|(name, _)| name.to_string())
+                .collect(),
             journal_seq: state.seq(),
             applied_seq,
             not_enforced: words.collect(),
@@ -61,6 +68,7 @@ pub fn reply(known: Known, health: &Health, counters: &Counters) -> v1::StatusRe
         containers_active: known.containers,
         hooks: hooks(health, counters),
         mode: known.mode.to_owned(),
+        zones_of_other_mode: known.zones_of_other_mode,
         backend: loaded
             .map(|loaded| loaded.backend.to_owned())
             .unwrap_or_default(),

@@ -7,6 +7,7 @@ pub mod events;
 pub mod host_paths;
 pub mod host_sockets;
 pub mod journal;
+pub mod mode;
 pub mod status;
 mod summary;
 mod unit;
