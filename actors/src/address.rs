@@ -8,6 +8,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use ractor::rpc::CallResult;
 use ractor::{ActorRef, Message, RpcReplyPort};
 use syva_model::kernel::KernelError;
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
 /// Where an actor can be reached now.
 #[derive(Debug)]
@@ -91,5 +93,17 @@ impl<M: Message> Address<M> {
             Ok(CallResult::Success(answer)) => Ok(answer),
             Ok(CallResult::Timeout | CallResult::SenderError) | Err(_) => Err(Gone(self.name)),
         }
+    }
+
+    /// As [`Address::call`], for what decides synchronously: the thread waits, and tokio gives its
+    /// other tasks to another. It panics outside tokio's multi-threaded runtime.
+    ///
+    /// # Errors
+    /// As [`Address::call`].
+    pub fn wait<T: Send + 'static>(
+        &self,
+        build: impl FnOnce(RpcReplyPort<T>) -> M,
+    ) -> Result<T, Gone> {
+        block_in_place(|| Handle::current().block_on(self.call(build)))
     }
 }

@@ -10,6 +10,38 @@ use syva_model::image::CgroupId;
 
 use crate::vantage::Vantage;
 
+/// A cgroup and its path below the root (`/` for the root itself).
+pub type Found = (CgroupId, String);
+
+/// What a walk asks of a cgroup hierarchy.
+pub trait Hierarchy {
+    /// Where it is mounted, as errors name it.
+    fn root(&self) -> &Path;
+
+    /// Every cgroup's path by its id.
+    ///
+    /// # Errors
+    /// The system's, if the root cannot be read; a directory that goes while it is read is no error.
+    fn all(&self) -> io::Result<BTreeMap<CgroupId, String>>;
+
+    /// The cgroup at that path, if it is there.
+    fn id_at(&self, path: &str) -> Option<CgroupId>;
+
+    /// The cgroups right below one, in no particular order.
+    ///
+    /// # Errors
+    /// The system's; a cgroup that is gone has no children.
+    fn children(&self, path: &str) -> io::Result<Vec<Found>>;
+
+    /// The ids of the cgroups above a path, nearest first, the root last.
+    fn above(&self, path: &str) -> Vec<CgroupId> {
+        let above = Path::new(path).ancestors().skip(1);
+        above
+            .filter_map(|path| self.id_at(&path.to_string_lossy()))
+            .collect()
+    }
+}
+
 /// A mounted cgroup-v2 hierarchy (or, for the in-memory backend, any directory tree).
 #[derive(Clone, Debug)]
 pub struct CgroupTree {
@@ -17,9 +49,6 @@ pub struct CgroupTree {
     /// Where this process finds it.
     place: PathBuf,
 }
-
-/// A cgroup and its path below the root (`/` for the root itself).
-pub type Found = (CgroupId, String);
 
 impl CgroupTree {
     /// The tree mounted at `root`.
@@ -32,11 +61,6 @@ impl CgroupTree {
         let root = root.into();
         let place = vantage.place(&root);
         CgroupTree { root, place }
-    }
-
-    /// Where it is mounted.
-    pub fn root(&self) -> &Path {
-        &self.root
     }
 
     /// The root cgroup's id.
@@ -54,12 +78,14 @@ impl CgroupTree {
     pub fn find(&self, id: CgroupId) -> io::Result<Option<String>> {
         Ok(self.all()?.remove(&id))
     }
+}
 
-    /// Every cgroup's path by its id.
-    ///
-    /// # Errors
-    /// The system's, if the root cannot be read; a directory that goes while it is read is no error.
-    pub fn all(&self) -> io::Result<BTreeMap<CgroupId, String>> {
+impl Hierarchy for CgroupTree {
+    fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn all(&self) -> io::Result<BTreeMap<CgroupId, String>> {
         let mut found = BTreeMap::from([(self.root_id()?, String::from("/"))]);
         let mut waiting = vec![String::from("/")];
         while let Some(path) = waiting.pop() {
@@ -71,17 +97,12 @@ impl CgroupTree {
         Ok(found)
     }
 
-    /// The cgroup at that path, if it is there.
-    pub fn id_at(&self, path: &str) -> Option<CgroupId> {
+    fn id_at(&self, path: &str) -> Option<CgroupId> {
         let meta = fs::metadata(self.place.join(path.trim_start_matches('/'))).ok()?;
         Some(CgroupId(meta.ino()))
     }
 
-    /// The cgroups right below one, in no particular order.
-    ///
-    /// # Errors
-    /// The system's; a cgroup that is gone has no children.
-    pub fn children(&self, path: &str) -> io::Result<Vec<Found>> {
+    fn children(&self, path: &str) -> io::Result<Vec<Found>> {
         let entries = match fs::read_dir(self.place.join(path.trim_start_matches('/'))) {
             Ok(entries) => entries,
             Err(error) if path != "/" && is_gone(&error) => return Ok(Vec::new()),
@@ -102,14 +123,6 @@ impl CgroupTree {
             }
         }
         Ok(children)
-    }
-
-    /// The ids of the cgroups above a path, nearest first, the root last.
-    pub fn above(&self, path: &str) -> Vec<CgroupId> {
-        let above = Path::new(path).ancestors().skip(1);
-        above
-            .filter_map(|path| self.id_at(&path.to_string_lossy()))
-            .collect()
     }
 }
 

@@ -3,6 +3,7 @@
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use syva_model::image::{Control, Mode, SCHEMA};
 use syva_model::kernel::{ControlStore, KernelError};
+use tokio::task::block_in_place;
 
 use crate::address::{Address, answer};
 use crate::loader::LoaderMsg;
@@ -31,6 +32,43 @@ pub struct ControlState {
 }
 
 impl ControlState {
+    /// Reads the row, whoever wrote it.
+    ///
+    /// # Errors
+    /// The kernel side's.
+    pub fn open(mut store: Box<dyn ControlStore>) -> Result<ControlState, KernelError> {
+        let row = Control {
+            schema: SCHEMA,
+            ..store.read()?
+        };
+        Ok(ControlState { store, row })
+    }
+
+    /// A plan up to that entry begins.
+    ///
+    /// # Errors
+    /// The kernel side's; the row is as before.
+    pub fn begin(&mut self, seq: u64) -> Result<(), KernelError> {
+        self.set(|row| row.applying = seq)
+    }
+
+    /// Labels cached so far are stale.
+    ///
+    /// # Errors
+    /// The kernel side's; the row is as before.
+    pub fn advance_epoch(&mut self) -> Result<(), KernelError> {
+        self.set(|row| row.epoch += 1)
+    }
+
+    /// The plan up to that entry is written: waits until programs that began before have ended.
+    ///
+    /// # Errors
+    /// The kernel side's; the row is as before.
+    pub fn finish(&mut self, seq: u64, mode: Mode) -> Result<(), KernelError> {
+        self.store.settle()?;
+        self.set(|row| (row.applied, row.applying, row.mode) = (seq, seq, mode))
+    }
+
     fn set(&mut self, change: impl FnOnce(&mut Control)) -> Result<(), KernelError> {
         let mut row = self.row;
         change(&mut row);
@@ -54,12 +92,8 @@ impl Actor for ControlActor {
         _: ActorRef<ControlMsg>,
         args: ControlArgs,
     ) -> Result<ControlState, ActorProcessingErr> {
-        let mut store = args.loader.call(LoaderMsg::Control).await??;
-        let row = Control {
-            schema: SCHEMA,
-            ..store.read()?
-        };
-        Ok(ControlState { store, row })
+        let store = args.loader.call(LoaderMsg::Control).await??;
+        Ok(ControlState::open(store)?)
     }
 
     async fn handle(
@@ -69,14 +103,10 @@ impl Actor for ControlActor {
         state: &mut ControlState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            ControlMsg::Begin(seq, reply) => answer(reply, state.set(|row| row.applying = seq)),
-            ControlMsg::AdvanceEpoch(reply) => answer(reply, state.set(|row| row.epoch += 1)),
+            ControlMsg::Begin(seq, reply) => answer(reply, state.begin(seq)),
+            ControlMsg::AdvanceEpoch(reply) => answer(reply, state.advance_epoch()),
             ControlMsg::Finish(seq, mode, reply) => {
-                let settled = tokio::task::block_in_place(|| {
-                    state.store.settle()?;
-                    state.set(|row| (row.applied, row.applying, row.mode) = (seq, seq, mode))
-                });
-                answer(reply, settled);
+                answer(reply, block_in_place(|| state.finish(seq, mode)));
             }
         }
         Ok(())

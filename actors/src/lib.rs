@@ -7,7 +7,9 @@
 //! outside's way in.
 //!
 //! A domain refusal is a reply; an `Err` from a handler means "restart me". What an actor decides is a
-//! synchronous function beside it, which tests call without ractor ([`ledger`] for the writer).
+//! synchronous function beside it, which tests call without ractor: [`ledger`] and [`writer::desk`] for
+//! the writer, [`reconciler::work`] for the reconciler, [`membership::walk`] for the membership actor.
+//! An actor that decides waits for others with its thread ([`address::Address::wait`]).
 
 #[cfg(all(feature = "failpoints", not(debug_assertions)))]
 compile_error!("failpoints are for tests: a release build must not be able to stop on request");

@@ -34,6 +34,17 @@ pub struct MapArgs {
     pub loader: Address<LoaderMsg>,
 }
 
+/// Applies steps in order, up to the first that fails.
+///
+/// # Errors
+/// The kernel side's.
+pub fn write(store: &mut dyn TableStore, steps: &[MapWrite]) -> Result<(), KernelError> {
+    steps.iter().try_for_each(|step| {
+        fail::fail_point!("map-before-write", |_| std::process::abort());
+        store.write(step)
+    })
+}
+
 /// The actor.
 #[derive(Debug)]
 pub struct Map;
@@ -62,15 +73,9 @@ impl Actor for Map {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             MapMsg::Write(steps, reply) => {
-                let mut write = || {
-                    steps.iter().try_for_each(|step| {
-                        fail::fail_point!("map-before-write", |_| std::process::abort());
-                        store.write(step)
-                    })
-                };
                 let outcome = match steps.len() {
-                    0..=FEW => write(),
-                    _ => block_in_place(write),
+                    0..=FEW => write(&mut **store, &steps),
+                    _ => block_in_place(|| write(&mut **store, &steps)),
                 };
                 answer(reply, outcome);
             }

@@ -21,7 +21,7 @@ use crate::loader::{BoxedKernel, Loader, LoaderArgs, LoaderMsg};
 use crate::map::{Map, MapArgs, MapMsg};
 use crate::membership::{Membership, MembershipArgs, MembershipMsg};
 use crate::park::Park;
-use crate::reconciler::{Maps, Reconciler, ReconcilerArgs, ReconcilerMsg};
+use crate::reconciler::{Listeners, Owners, Reconciler, ReconcilerArgs, ReconcilerMsg};
 #[cfg(feature = "testing")]
 use crate::rig::{Rig, Rigged};
 use crate::ring::{IN_FLIGHT, Ring, RingArgs};
@@ -190,14 +190,16 @@ impl Plant {
 
     fn reconciler_args(&self) -> ReconcilerArgs {
         ReconcilerArgs {
-            maps: Maps {
+            owners: Owners {
                 tables: self.maps.clone(),
                 control: self.control.clone(),
                 membership: self.membership.clone(),
             },
-            health: self.health.clone(),
-            writer: self.writer.clone(),
-            fanout: self.fanout.clone(),
+            listeners: Listeners {
+                health: self.health.clone(),
+                writer: self.writer.clone(),
+                fanout: self.fanout.clone(),
+            },
             interval: self.interval,
             drift: Arc::clone(&self.drift),
             standing: Arc::clone(&self.standing),

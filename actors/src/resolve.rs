@@ -13,7 +13,7 @@ use syva_model::image::{CgroupId, Scope};
 use syva_model::kernel::{ObjectFacts, Prober};
 use syva_model::state::State;
 
-use crate::cgroups::CgroupTree;
+use crate::cgroups::{CgroupTree, Hierarchy as _};
 use crate::outcome::CommandError;
 use crate::vantage::Vantage;
 

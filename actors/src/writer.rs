@@ -1,5 +1,7 @@
 //! The writer: the one actor that appends to the journal. Commands queue in its mailbox; those that
-//! come while a flush is under way share the next one.
+//! come while a flush is under way share the next one. What it decides is in [`desk`].
+
+pub mod desk;
 
 use std::sync::Arc;
 
@@ -8,14 +10,16 @@ use syva_journal::Journal;
 use syva_model::command::Command;
 use syva_model::entry::Peer;
 use syva_model::image::{CgroupId, Mode};
-use syva_model::state::State;
+use syva_model::kernel::Prober;
+use syva_model::plan::Diff;
 use tokio::sync::OwnedSemaphorePermit;
-use tracing::{Instrument as _, Span};
+use tokio::task::block_in_place;
+use tracing::Span;
 
 use crate::address::{Address, answer};
 use crate::atlas::Atlas;
 use crate::health::HealthMsg;
-use crate::ledger::{Facts, Ledger, Undurable};
+use crate::ledger::Facts;
 use crate::loader::LoaderMsg;
 use crate::outcome::{CommandError, Done};
 use crate::park::Park;
@@ -23,23 +27,10 @@ use crate::reconciler::{Desired, ReconcilerMsg};
 use crate::resolve;
 use crate::standing::Standing;
 use crate::vantage::Vantage;
-
-/// The health reason while the journal takes no commands.
-pub const JOURNAL: &str = "journal_not_durable";
-
-/// A batch is flushed when this many wait, whatever else is in the mailbox.
-const BATCH: usize = 256;
+pub use desk::{Desk, Enforcer, Glance, JOURNAL, Surroundings};
 
 /// A question about the state, answered between two batches.
 pub type Question = Box<dyn FnOnce(&Glance<'_>) + Send>;
-
-/// What a question sees.
-pub struct Glance<'a> {
-    /// The state, every entry of it durable.
-    pub state: &'a State,
-    /// The last entry whose effects the kernel holds.
-    pub applied: u64,
-}
 
 /// What may be asked of the writer.
 pub enum WriterMsg {
@@ -96,6 +87,15 @@ struct Ticket {
 }
 
 impl Ticket {
+    /// Of a command of the daemon's own.
+    fn own() -> Ticket {
+        Ticket {
+            reply: None,
+            span: Span::none(),
+            _permit: None,
+        }
+    }
+
     fn answer(self, outcome: Result<Done, CommandError>) {
         match self.reply {
             Some(reply) => answer(reply, outcome),
@@ -108,18 +108,36 @@ impl Ticket {
     }
 }
 
+/// The reconciler, waited for.
+struct Waited(Address<ReconcilerMsg>);
+
+impl Enforcer for Waited {
+    fn apply(&mut self, diff: Diff, seq: u64, mode: Mode) -> Result<(), String> {
+        let span = tracing::debug_span!("enforce", syva.seq = seq);
+        let message = |reply| ReconcilerMsg::Apply(Box::new(diff), seq, mode, span, reply);
+        let outcome = self.0.wait(message).map_err(|gone| gone.to_string())?;
+        outcome.map_err(|error| error.to_string())
+    }
+
+    fn adopt(&mut self, desired: Desired) -> Result<(), String> {
+        let message = |reply| ReconcilerMsg::Adopt(Box::new(desired), reply);
+        match self.0.wait(message) {
+            Ok(outcome) => outcome.map(drop).map_err(|error| error.to_string()),
+            Err(gone) => Err(format!("{gone}: it asks for the state when it is back")),
+        }
+    }
+}
+
 /// The writer's state.
-pub struct Desk {
-    ledger: Ledger<Ticket>,
-    args: WriterArgs,
+pub struct WriterState {
+    desk: Desk<Ticket>,
+    reconciler: Waited,
     flush_due: bool,
-    /// Whether the last command found no room in the journal.
-    full: bool,
     /// The traces of the batch in hand.
     traces: Vec<Span>,
 }
 
-impl Desk {
+impl WriterState {
     /// A span for what is done for the whole batch: in the trace of its first command, with links to
     /// the others'.
     fn batch_span(&mut self) -> Span {
@@ -142,178 +160,46 @@ impl Desk {
         myself: &ActorRef<WriterMsg>,
     ) -> Result<(), ActorProcessingErr> {
         let span = ticket.span.clone();
-        match self.ledger.admit(command, peer, ticket) {
-            Err((ticket, error)) => {
-                if let CommandError::NotJournaled(said) = &error {
-                    self.full = true;
-                    let raise = HealthMsg::Raise(JOURNAL.into(), said.clone());
-                    let _ = self.args.health.cast(raise);
-                }
-                ticket.answer(Err(error));
-            }
+        match self.desk.take(command, peer, ticket) {
+            Err((ticket, error)) => ticket.answer(Err(error)),
             Ok(()) if !span.is_disabled() => self.traces.push(span),
             Ok(()) => {}
         }
-        if self.ledger.is_due() && !self.flush_due {
+        if self.desk.is_due() && !self.flush_due {
             myself.cast(WriterMsg::Flush)?;
             self.flush_due = true;
         }
         Ok(())
     }
 
+    /// If the desk cannot tell what became of the batch the tickets go with this actor, and their
+    /// callers are told to look.
+    fn flush(&mut self) -> Result<(), ActorProcessingErr> {
+        self.flush_due = false;
+        let span = self.batch_span();
+        let (desk, reconciler) = (&mut self.desk, &mut self.reconciler);
+        let answers = block_in_place(|| span.in_scope(|| desk.flush(reconciler)))?;
+        for (ticket, outcome) in answers {
+            ticket.answer(outcome);
+        }
+        Ok(())
+    }
+
     /// Whatever is in hand goes first: nobody is shown what may not last.
-    async fn flush_if_due(&mut self) -> Result<(), ActorProcessingErr> {
-        match self.ledger.is_due() {
-            true => self.flush().await,
+    fn flush_if_due(&mut self) -> Result<(), ActorProcessingErr> {
+        match self.desk.is_due() {
+            true => self.flush(),
             false => Ok(()),
         }
     }
+}
 
-    /// Makes the batch durable, then in force, then answers (I1).
-    async fn flush(&mut self) -> Result<(), ActorProcessingErr> {
-        let span = self.batch_span();
-        self.flush_in_trace().instrument(span).await
-    }
-
-    async fn flush_in_trace(&mut self) -> Result<(), ActorProcessingErr> {
-        self.flush_due = false;
-        let append = tracing::debug_span!("journal.append");
-        let flush = || append.in_scope(|| self.ledger.flush());
-        let batch = match tokio::task::block_in_place(flush) {
-            Ok(batch) => batch,
-            Err(failed) => return self.not_durable(failed).await,
-        };
-        fail::fail_point!("writer-before-apply", |_| std::process::abort());
-        let behind = if let Some((diff, touched)) = batch.change {
-            self.full = false;
-            // If a word about an earlier failure is out of date, this is the moment to take it back.
-            let _ = self.args.health.cast(HealthMsg::Clear(JOURNAL.into()));
-            self.args.atlas.follow(self.ledger.state(), &touched);
-            self.apply(diff).await.err()
-        } else {
-            self.behind()
-        };
-        fail::fail_point!("writer-before-reply", |_| std::process::abort());
-        self.tell(batch.answers, behind);
-        Ok(())
-    }
-
-    /// Takes back that there is no room once there is some, though no command may come to show it.
-    fn look_for_room(&mut self) {
-        if self.full && self.ledger.has_room() {
-            self.full = false;
-            let _ = self.args.health.cast(HealthMsg::Clear(JOURNAL.into()));
-        }
-    }
-
-    fn behind(&self) -> Option<String> {
-        let holds = self.args.standing.holds(self.ledger.state().seq());
-        (!holds).then(|| "the kernel does not hold what the journal says yet".into())
-    }
-
-    fn tell(&self, answers: Vec<(Ticket, Done)>, behind: Option<String>) {
-        let last = self.ledger.state().seq();
-        for (ticket, done) in answers {
-            let seq = done.seq.unwrap_or(last);
-            ticket.answer(match &behind {
-                None => Ok(done),
-                Some(said) => Err(CommandError::NotEnforced {
-                    seq,
-                    said: said.clone(),
-                }),
-            });
-        }
-    }
-
-    async fn apply(&mut self, diff: syva_model::plan::Diff) -> Result<(), String> {
-        let (seq, mode) = (self.ledger.state().seq(), self.ledger.state().mode);
-        let span = tracing::debug_span!("enforce", syva.seq = seq);
-        let message = |reply| ReconcilerMsg::Apply(Box::new(diff), seq, mode, span, reply);
-        let outcome = self
-            .args
-            .reconciler
-            .call(message)
-            .await
-            .map_err(|gone| gone.to_string())?;
-        outcome.map_err(|error| error.to_string())
-    }
-
-    /// The batch failed, and only the store can tell whether it holds it all the same: it is read
-    /// again before anybody is answered. If that fails too the tickets go with this actor, and their
-    /// callers are told to look.
-    async fn not_durable(&mut self, failed: Undurable<Ticket>) -> Result<(), ActorProcessingErr> {
-        let said = failed.said;
-        let raise = HealthMsg::Raise(JOURNAL.into(), said.clone());
-        let _ = self.args.health.cast(raise);
-        tokio::task::block_in_place(|| self.ledger.reload())?;
-        if self.ledger.head() == failed.head {
-            tracing::warn!(%said, "the batch is in the journal nevertheless");
-            self.hand_over().await;
-            self.tell(failed.answers, self.behind());
-            return Ok(());
-        }
-        for (ticket, _) in failed.answers {
-            ticket.answer(Err(CommandError::NotJournaled(said.clone())));
-        }
-        self.hand_over().await;
-        Ok(())
-    }
-
-    /// Gives the reconciler the whole desired image. A failure is its to report and to repeat.
-    async fn hand_over(&mut self) {
-        let state = self.ledger.state();
-        let (seq, mode) = (state.seq(), state.mode);
-        self.args.atlas.learn(state);
-        let desired = Box::new(Desired {
-            image: self.ledger.image().clone(),
-            seq,
-            mode,
-        });
-        match self
-            .args
-            .reconciler
-            .call(|reply| ReconcilerMsg::Adopt(desired, reply))
-            .await
-        {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::error!(%error, "the maps do not hold the journal's state"),
-            Err(gone) => tracing::warn!("{gone}: it asks for the state when it is back"),
-        }
-    }
-
-    /// Entries of the daemon's own at start: a new boot, a mode asked for on the command line (D12).
-    async fn begin(&mut self) -> Result<(), ActorProcessingErr> {
-        let mut commands = Vec::new();
-        if self.ledger.state().boot != Some(self.ledger.boot()) {
-            let prober = self.args.loader.call(LoaderMsg::Prober).await??;
-            let state = self.ledger.state();
-            let vantage = &self.args.vantage;
-            let again = || {
-                let claims = resolve::again(&*prober, vantage, state);
-                let host_sockets = resolve::sockets::again(&*prober, vantage, state);
-                (claims, host_sockets)
-            };
-            let (claims, host_sockets) = tokio::task::block_in_place(again);
-            commands.push(Command::Boot {
-                claims,
-                host_sockets,
-            });
-        }
-        commands.extend(self.args.mode.map(|mode| Command::SetMode { mode }));
-        for command in commands {
-            let ticket = Ticket {
-                reply: None,
-                span: Span::none(),
-                _permit: None,
-            };
-            if let Err((_, error)) = self.ledger.admit(command, own_peer(), ticket) {
-                return Err(error.into());
-            }
-        }
-        let outcome = tokio::task::block_in_place(|| self.ledger.flush());
-        outcome.map_err(|failed| failed.said)?;
-        self.hand_over().await;
-        Ok(())
+/// Looks up again what every claim and every given socket is on this boot (D12).
+fn boot(prober: &dyn Prober, vantage: &Vantage, desk: &Desk<Ticket>) -> Command {
+    let state = desk.state();
+    Command::Boot {
+        claims: resolve::again(prober, vantage, state),
+        host_sockets: resolve::sockets::again(prober, vantage, state),
     }
 }
 
@@ -333,42 +219,51 @@ pub struct Writer;
 
 impl Actor for Writer {
     type Msg = WriterMsg;
-    type State = Desk;
+    type State = WriterState;
     type Arguments = WriterArgs;
 
+    /// Entries of the daemon's own at start: a new boot, a mode asked for on the command line (D12).
     async fn pre_start(
         &self,
         _: ActorRef<WriterMsg>,
         args: WriterArgs,
-    ) -> Result<Desk, ActorProcessingErr> {
-        let mut journal = args.journal.lend().ok_or("the journal is still in use")?;
-        let facts = args.facts.clone();
-        let ledger = tokio::task::block_in_place(|| {
-            if journal.poisoned().is_some() {
-                journal.reopen()?;
-            }
-            Ledger::open(journal, facts)
-        })?;
-        let mut desk = Desk {
-            ledger,
-            args,
-            flush_due: false,
-            full: false,
-            traces: Vec::new(),
+    ) -> Result<WriterState, ActorProcessingErr> {
+        let journal = args.journal.lend().ok_or("the journal is still in use")?;
+        let health = args.health;
+        let around = Surroundings {
+            // Without a health actor there is nobody to tell; it is told again when it matters.
+            health: Box::new(move |message| {
+                let _ = health.cast(message);
+            }),
+            atlas: args.atlas,
+            standing: args.standing,
         };
-        desk.begin().await?;
-        let _ = desk.args.health.cast(HealthMsg::Clear(JOURNAL.into()));
-        Ok(desk)
+        let mut desk = block_in_place(|| Desk::open(journal, args.facts, around))?;
+        let mut own = Vec::new();
+        if desk.is_of_another_boot() {
+            let prober = args.loader.call(LoaderMsg::Prober).await??;
+            own.push(block_in_place(|| boot(&*prober, &args.vantage, &desk)));
+        }
+        own.extend(args.mode.map(|mode| Command::SetMode { mode }));
+        let own = own.into_iter().map(|command| (command, Ticket::own()));
+        let mut reconciler = Waited(args.reconciler);
+        block_in_place(|| desk.begin(own, &own_peer(), &mut reconciler))?;
+        Ok(WriterState {
+            desk,
+            reconciler,
+            flush_due: false,
+            traces: Vec::new(),
+        })
     }
 
     /// Who waits for the batch in hand is answered; the state is kept for the next start.
     async fn post_stop(
         &self,
         _: ActorRef<WriterMsg>,
-        desk: &mut Desk,
+        state: &mut WriterState,
     ) -> Result<(), ActorProcessingErr> {
-        desk.flush_if_due().await?;
-        tokio::task::block_in_place(|| desk.ledger.close());
+        state.flush_if_due()?;
+        block_in_place(|| state.desk.close());
         Ok(())
     }
 
@@ -376,7 +271,7 @@ impl Actor for Writer {
         &self,
         myself: ActorRef<WriterMsg>,
         message: WriterMsg,
-        desk: &mut Desk,
+        state: &mut WriterState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
             WriterMsg::Submit {
@@ -391,39 +286,25 @@ impl Actor for Writer {
                     span,
                     _permit: permit,
                 };
-                desk.take(*command, peer, ticket, &myself)?;
-                if desk.ledger.waiting() >= BATCH {
-                    desk.flush().await?;
+                state.take(*command, peer, ticket, &myself)?;
+                if state.desk.has_enough() {
+                    state.flush()?;
                 }
             }
             WriterMsg::Ask(question) => {
-                desk.flush_if_due().await?;
-                desk.look_for_room();
-                question(&Glance {
-                    state: desk.ledger.state(),
-                    applied: desk.args.standing.applied(),
-                });
+                state.flush_if_due()?;
+                question(&state.desk.glance());
             }
-            WriterMsg::Flush => desk.flush().await?,
+            WriterMsg::Flush => state.flush()?,
             WriterMsg::CgroupsGone(gone) => {
-                for cgroup in gone {
-                    let held = desk.ledger.state().container_of(cgroup);
-                    let Some((container, _)) = held else { continue };
-                    let command = Command::CgroupGone {
-                        container: container.clone(),
-                        cgroup,
-                    };
-                    let ticket = Ticket {
-                        reply: None,
-                        span: Span::none(),
-                        _permit: None,
-                    };
-                    desk.take(command, own_peer(), ticket, &myself)?;
+                for command in state.desk.leaving(gone) {
+                    state.take(command, own_peer(), Ticket::own(), &myself)?;
                 }
             }
             WriterMsg::HandOver => {
-                desk.flush_if_due().await?;
-                desk.hand_over().await;
+                state.flush_if_due()?;
+                let (desk, reconciler) = (&mut state.desk, &mut state.reconciler);
+                block_in_place(|| desk.hand_over(reconciler));
             }
         }
         Ok(())

@@ -1,0 +1,107 @@
+//! Where a ledger's state comes from: the journal, folded on from a snapshot if one is to be trusted.
+
+use syva_journal::snapshot;
+use syva_journal::{JournalError, JournalReader};
+use syva_model::fold::{FoldError, Touched};
+use syva_model::project;
+use syva_model::state::State;
+
+use super::Ledger;
+
+/// How many records are read at once.
+const STEP: usize = 1024;
+
+/// Why there is no state to work on.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// It was read, and does not fold.
+    #[error("the journal cannot be folded: {0}; use the version that wrote it, or restore a copy")]
+    Fold(#[from] FoldError),
+    /// It was folded, and the kernel's maps are to be made too small for it.
+    #[error(
+        "the journal holds {held} {what}, which do not fit --max-{what} {max}: start with at least {held}"
+    )]
+    TooSmall {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        held: usize,
+        /// How many there may be.
+        max: u32,
+    },
+}
+
+impl<T> Ledger<T> {
+    /// Capacities are checked at admission, so only another start's can be too small (D8).
+    pub(super) fn fits(&self) -> Result<(), LedgerError> {
+        let (state, capacity) = (&self.state, self.facts.node.capacity);
+        // A new boot is about to void the memberships of the last one.
+        let same_boot = state.boot == Some(self.facts.boot);
+        let members = if same_boot { state.members.len() } else { 0 };
+        for (what, held, max) in [
+            ("zones", state.zones.len(), capacity.zones),
+            ("members", members, capacity.members),
+            (
+                "claims",
+                state.claims.len() + state.lost.len(),
+                capacity.claims,
+            ),
+            ("pairs", state.open_pairs().len(), capacity.pairs),
+            (
+                "host-sockets",
+                // Those of service units go with the last boot's memberships.
+                match same_boot {
+                    true => state.host_socket_rows(),
+                    false => state.host_sockets.len() + state.lost_sockets.len(),
+                },
+                capacity.host_sockets,
+            ),
+        ] {
+            if held > max as usize {
+                return Err(LedgerError::TooSmall { what, held, max });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn replay(&mut self) -> Result<(), LedgerError> {
+        self.head = self.journal.head();
+        let reader = self.journal.reader();
+        self.state = match snapshot::trusted(&self.journal.snapshots(), &reader) {
+            Ok(None) => folded(State::default(), &reader)?,
+            Ok(Some(state)) => {
+                self.saved.seq = state.seq();
+                tracing::info!(seq = state.seq(), "folding on from a snapshot");
+                folded(state, &reader).or_else(|error| {
+                    ignored(&error);
+                    folded(State::default(), &reader)
+                })?
+            }
+            Err(fault) => {
+                ignored(&fault);
+                folded(State::default(), &reader)?
+            }
+        };
+        self.image = project::project(&self.state);
+        self.payloads.clear();
+        self.touched = Touched::default();
+        Ok(())
+    }
+}
+
+fn folded(mut state: State, reader: &JournalReader) -> Result<State, LedgerError> {
+    let last = reader.head().seq;
+    while state.seq() < last {
+        for record in reader.read(state.seq() + 1, STEP)? {
+            state.fold(&record.entry, record.hash)?;
+        }
+    }
+    Ok(state)
+}
+
+fn ignored(error: &dyn std::error::Error) {
+    tracing::warn!(%error, "the snapshot is ignored, and the whole journal folded");
+}

@@ -1,0 +1,68 @@
+//! The maps by way of the actors that own them.
+
+use std::collections::BTreeMap;
+
+use syva_model::image::{CgroupId, MapWrite, MemberRow, Mode, Table};
+use syva_model::kernel::{KernelError, Rows};
+
+use super::maps::Maps;
+use crate::address::Address;
+use crate::control::ControlMsg;
+use crate::map::MapMsg;
+use crate::membership::{Checked, MembershipMsg};
+
+/// Who owns what the reconciler writes.
+#[derive(Clone, Debug)]
+pub struct Owners {
+    /// Zones, claims, pairs and host sockets; members by their own actor.
+    pub tables: Vec<(Table, Address<MapMsg>)>,
+    /// The control map.
+    pub control: Address<ControlMsg>,
+    /// Memberships and what lies below them.
+    pub membership: Address<MembershipMsg>,
+}
+
+impl Owners {
+    fn map(&self, table: Table) -> Result<&Address<MapMsg>, KernelError> {
+        let found = self.tables.iter().find(|(owned, _)| *owned == table);
+        found
+            .map(|(_, address)| address)
+            .ok_or_else(|| super::work::refuse("a map has no owner"))
+    }
+}
+
+impl Maps for Owners {
+    fn begin(&mut self, seq: u64) -> Result<(), KernelError> {
+        self.control.wait(|reply| ControlMsg::Begin(seq, reply))?
+    }
+
+    fn advance_epoch(&mut self) -> Result<(), KernelError> {
+        self.control.wait(ControlMsg::AdvanceEpoch)?
+    }
+
+    fn finish(&mut self, seq: u64, mode: Mode) -> Result<(), KernelError> {
+        self.control
+            .wait(|reply| ControlMsg::Finish(seq, mode, reply))?
+    }
+
+    fn write(&mut self, table: Table, steps: &[MapWrite]) -> Result<(), KernelError> {
+        let steps = steps.to_vec();
+        self.map(table)?.wait(|reply| MapMsg::Write(steps, reply))?
+    }
+
+    fn label(&mut self, steps: &[MapWrite]) -> Result<(), KernelError> {
+        let steps = steps.to_vec();
+        self.membership
+            .wait(|reply| MembershipMsg::Write(steps, reply))?
+    }
+
+    fn rows(&mut self, table: Table) -> Result<Rows, KernelError> {
+        self.map(table)?.wait(MapMsg::Rows)?
+    }
+
+    fn check(&mut self, roots: &BTreeMap<CgroupId, MemberRow>) -> Result<Checked, KernelError> {
+        let roots = roots.clone();
+        self.membership
+            .wait(|reply| MembershipMsg::Check(roots, reply))?
+    }
+}

@@ -1,0 +1,241 @@
+//! What the reconciler decides, without ractor: when a plan is run, when everything is compared, what
+//! is drift, and what is known of the maps afterwards.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use syva_model::image::{CgroupId, Image, Mode};
+use syva_model::kernel::KernelError;
+use syva_model::plan::{Diff, plan};
+use syva_model::project;
+
+use super::maps::{Maps, enforce, read};
+use crate::drift::{self, Drift};
+use crate::health::HealthMsg;
+use crate::membership::Checked;
+use crate::standing::Standing;
+
+/// The first pause before a comparison that failed is tried again; doubled for each failure that
+/// follows, up to the timer's own interval.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// The health reason while the maps do not hold what the journal says.
+pub const BEHIND: &str = "maps_behind_journal";
+
+/// What the maps should hold, and up to which entry that is so.
+#[derive(Clone, Debug, Default)]
+pub struct Desired {
+    /// The rows.
+    pub image: Image,
+    /// The last entry they take in.
+    pub seq: u64,
+    /// The node's mode.
+    pub mode: Mode,
+}
+
+/// What a comparison found and put right.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Rows that differed from the desired image: as held, and as they are now.
+    pub rows: Diff,
+    /// Kernel-born rows.
+    pub born: Checked,
+}
+
+impl Report {
+    /// How many differences were repaired.
+    pub fn repaired(&self) -> usize {
+        self.rows.len() + self.born.relabelled.len() + self.born.removed.len()
+    }
+}
+
+/// Who is told what was found. None of them is waited for.
+pub trait Notices: Send {
+    /// What it means for the node's health.
+    fn health(&self, message: HealthMsg);
+    /// Attached cgroups are gone; whether that is news is the writer's to decide.
+    fn gone(&self, cgroups: Vec<CgroupId>);
+    /// There was drift.
+    fn drift(&self, rows: Vec<Drift>);
+    /// The desired image is not known: the writer alone knows it.
+    fn wanted(&self);
+}
+
+/// The desired image, and what is known of the maps' agreement with it.
+pub struct Work {
+    notices: Box<dyn Notices>,
+    /// Where the maps stand; written here alone.
+    standing: Arc<Standing>,
+    /// Differences repaired since the start.
+    drift: Arc<AtomicU64>,
+    desired: Option<Desired>,
+    /// Whether a plan broke off, so that only a comparison can tell what the maps hold.
+    dirty: bool,
+    /// Failures since the maps last agreed.
+    failures: u32,
+}
+
+impl Work {
+    /// Nothing is desired yet, and nothing known of the maps.
+    pub fn new(notices: Box<dyn Notices>, standing: Arc<Standing>, drift: Arc<AtomicU64>) -> Work {
+        Work {
+            notices,
+            standing,
+            drift,
+            desired: None,
+            dirty: true,
+            failures: 0,
+        }
+    }
+
+    /// What is desired, if that is known.
+    pub fn desired(&self) -> Option<&Desired> {
+        self.desired.as_ref()
+    }
+
+    /// Whether the maps may not hold what is desired, as far as is known.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// How long to wait before a comparison that failed is tried again, if it must be.
+    pub fn retry_after(&self, interval: Duration) -> Option<Duration> {
+        let doubled = RETRY * 2_u32.saturating_pow(self.failures.min(16));
+        self.dirty.then(|| doubled.min(interval))
+    }
+
+    /// This is what is desired from now on; compares everything.
+    ///
+    /// # Errors
+    /// The kernel side's; the comparison must be repeated.
+    pub fn adopt(&mut self, maps: &mut dyn Maps, desired: Desired) -> Result<Report, KernelError> {
+        self.desired = Some(desired);
+        // What differs may be what is new in it: no drift.
+        self.dirty = true;
+        self.compare(maps)
+    }
+
+    /// What is desired changes, with entries up to `seq`. If a plan broke off before, everything is
+    /// compared instead.
+    ///
+    /// # Errors
+    /// The kernel side's; the maps must be compared.
+    pub fn apply(
+        &mut self,
+        maps: &mut dyn Maps,
+        diff: &Diff,
+        seq: u64,
+        mode: Mode,
+    ) -> Result<(), KernelError> {
+        let Some(desired) = &mut self.desired else {
+            return Err(unknown());
+        };
+        desired.image.accept(diff);
+        (desired.seq, desired.mode) = (seq, mode);
+        if self.dirty {
+            return self.compare(maps).map(drop);
+        }
+        self.standing.amiss();
+        let outcome = enforce(maps, &plan(diff), seq, mode);
+        self.settle(outcome)
+    }
+
+    /// Compares everything and repairs it. What differs though nothing had failed is drift.
+    ///
+    /// # Errors
+    /// The kernel side's; the comparison must be repeated.
+    pub fn compare(&mut self, maps: &mut dyn Maps) -> Result<Report, KernelError> {
+        let expected = self.dirty;
+        let outcome = self.compare_maps(maps);
+        let report = self.settle(outcome)?;
+        if !report.born.gone.is_empty() {
+            self.notices.gone(report.born.gone.clone());
+        }
+        let repaired = report.repaired() as u64;
+        if repaired > 0 && !expected {
+            self.drift.fetch_add(repaired, Ordering::Relaxed);
+            tracing::warn!(
+                repaired,
+                ?report,
+                "drift: the maps held what the journal does not say"
+            );
+            let seq = self.desired.as_ref().map_or(0, |desired| desired.seq);
+            self.notices.drift(drift::of(&report, seq));
+        }
+        Ok(report)
+    }
+
+    fn compare_maps(&self, maps: &mut dyn Maps) -> Result<Report, KernelError> {
+        let Some(desired) = &self.desired else {
+            return Err(unknown());
+        };
+        let mut held = read(maps)?;
+        forget_what_the_kernel_does_not_store(&mut held, &desired.image);
+        let mut rows = project::diff(&held, &desired.image);
+        if !rows.is_empty() {
+            self.standing.amiss();
+        }
+        enforce(maps, &plan(&rows), desired.seq, desired.mode)?;
+        let born = maps.check(&desired.image.members)?;
+        // A root that is gone has lost its row with its cgroup: that is no drift.
+        rows.members
+            .retain(|change| !born.gone.contains(&change.key));
+        Ok(Report { rows, born })
+    }
+
+    fn settle<T>(&mut self, outcome: Result<T, KernelError>) -> Result<T, KernelError> {
+        self.dirty = outcome.is_err();
+        match (&outcome, &self.desired) {
+            (Ok(_), Some(desired)) => self.standing.agreed(desired.seq),
+            _ => self.standing.amiss(),
+        }
+        self.failures = match outcome {
+            Ok(_) => 0,
+            Err(_) => self.failures.saturating_add(1),
+        };
+        self.notices.health(match &outcome {
+            Ok(_) => HealthMsg::Clear(BEHIND.into()),
+            Err(error) => HealthMsg::Raise(
+                BEHIND.into(),
+                format!("the maps do not hold what the journal says: {error}"),
+            ),
+        });
+        outcome
+    }
+
+    /// The time for a comparison has come: by the timer, or because something may have changed.
+    pub fn tick(&mut self, maps: &mut dyn Maps) {
+        if self.desired.is_none() {
+            // The reconciler was restarted.
+            self.notices.wanted();
+            return;
+        }
+        if let Err(error) = self.compare(maps) {
+            tracing::warn!(%error, "the maps could not be compared; trying again");
+        }
+    }
+}
+
+fn unknown() -> KernelError {
+    refuse("the desired image is not known yet")
+}
+
+pub(super) fn refuse(said: &str) -> KernelError {
+    KernelError {
+        operation: "reconcile",
+        on: "the kernel's maps".into(),
+        said: said.into(),
+        errno: None,
+        remedy: "the writer hands it over by itself".into(),
+    }
+}
+
+/// The depth of a claim orders plans and is nowhere in the kernel.
+fn forget_what_the_kernel_does_not_store(held: &mut Image, desired: &Image) {
+    for (key, row) in &mut held.claims {
+        if let Some(wanted) = desired.claims.get(key) {
+            row.depth = wanted.depth;
+        }
+    }
+}
