@@ -100,7 +100,7 @@ fn die(daemon: Daemon, cycle: usize) -> Result<Vec<Told>, Failure> {
             })
             .collect();
         match daemon.take() {
-            Some(daemon) if cycle % 2 == 0 => {
+            Some(daemon) if cycle.is_multiple_of(2) => {
                 // At another moment of the load in each cycle; the clients take turns by themselves.
                 let moment = Duration::from_millis(1000 + 1311 * (cycle as u64 + 1) % 4000);
                 thread::sleep(moment);
