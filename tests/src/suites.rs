@@ -16,7 +16,7 @@ pub struct Suite {
     pub claims: &'static str,
     /// The kernels it is meant for, by the names of [`crate::vm::kernels::ALL`].
     pub kernels: &'static [&'static str],
-    /// The kernels `make test` runs it on.
+    /// The kernels `make test` runs it on; none for what only `make test-long` has time for.
     pub gate: &'static [&'static str],
     /// Seconds after which the guest is killed and the suite has failed.
     pub limit: u64,
@@ -216,6 +216,27 @@ pub const ALL: &[Suite] = &[
         budget: 120,
         pack: &["syva-core", "syva-core-failpoints", "syva-cli"],
         run: guest::crash::run,
+        ..SUITE
+    },
+    Suite {
+        name: "crash-cycles",
+        claims: "a daemon killed under load, and one that dies at each step, loses nothing acknowledged",
+        gate: &["6.1"],
+        limit: 400,
+        budget: 120,
+        pack: &["syva-core", "syva-core-failpoints", "syva-cli"],
+        run: guest::crash::cycles::some,
+        ..SUITE
+    },
+    // What `make test-long` runs beside everything else: no change has to wait for it.
+    Suite {
+        name: "crash-cycles-long",
+        claims: "the same, again and again",
+        gate: &[],
+        limit: 3000,
+        budget: 1500,
+        pack: &["syva-core", "syva-core-failpoints", "syva-cli"],
+        run: guest::crash::cycles::many,
         ..SUITE
     },
     Suite {
