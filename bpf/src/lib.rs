@@ -19,6 +19,7 @@ mod load;
 mod log;
 mod map;
 mod mapped;
+mod missed;
 pub mod observe;
 mod pod;
 mod selftest;
