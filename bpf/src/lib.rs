@@ -26,6 +26,7 @@ mod selftest;
 mod sites;
 mod skel;
 mod tables;
+mod variant;
 pub mod vantage;
 pub mod verify;
 
