@@ -26,8 +26,8 @@ mod selftest;
 mod sites;
 mod skel;
 mod tables;
-mod variant;
 pub mod vantage;
+mod variant;
 pub mod verify;
 
 pub use backend::LibbpfKernel;
