@@ -103,8 +103,10 @@ pub fn map_then_execute(file: impl AsFd) -> io::Result<()> {
 /// What name_to_handle_at(2) calls a file: `handle_type`, then the handle, without `handle_bytes`.
 pub fn handle_of(path: &Path) -> io::Result<Vec<u8>> {
     let path = CString::new(path.as_os_str().as_bytes())?;
-    let mut handle = Handle::default();
-    handle.bytes = MAX_HANDLE as u32;
+    let mut handle = Handle {
+        bytes: MAX_HANDLE as u32,
+        ..Handle::default()
+    };
     let mut mount = 0;
     // SAFETY: the structure has room for as many bytes as it says.
     let answer = unsafe {

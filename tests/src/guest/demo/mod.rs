@@ -343,7 +343,7 @@ fn change(from: &Path, hook: Hook, dir: &Path) -> Outcome {
         let _ = fs::remove_dir_all(dir);
         fs::create_dir_all(&folder)?;
         fs::write(&file, "content")?;
-        mutating::perform("set-attribute", &[file.clone()]).unwrap_or(Ok(()))
+        mutating::perform("set-attribute", std::slice::from_ref(&file)).unwrap_or(Ok(()))
     };
     if let Err(error) = prepare() {
         return Outcome::Broken(format!("preparing {}: {error}", dir.display()));

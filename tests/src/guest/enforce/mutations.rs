@@ -78,7 +78,7 @@ fn prepare(dir: &Path) -> Result<(), Failure> {
         let file = dir.join(name);
         fs::write(&file, name)?;
         for action in ["set-attribute", "set-acl"] {
-            mutating::perform(action, &[file.clone()]).unwrap_or(Ok(()))?;
+            mutating::perform(action, std::slice::from_ref(&file)).unwrap_or(Ok(()))?;
         }
     }
     Ok(())

@@ -124,10 +124,8 @@ fn off_its_root(
         action,
         &[mount, &other],
     )?;
-    let forget = || -> Result<(), Failure> {
-        rustix::fs::sync();
-        Ok(fs::write("/proc/sys/vm/drop_caches", "2")?)
-    };
+    // Dropping the caches leaves what was used lately.
+    let forget = || shell("umount /mnt && mount -t ext4 /dev/vda /mnt");
     forget()?;
     let claim = "a handle in the claim, its path forgotten";
     let event = world
