@@ -18,6 +18,8 @@ use crate::events::Ring;
 use crate::iter::Probe;
 use crate::load::{self, Programs};
 use crate::map::Map;
+use crate::mapped::Mapped;
+use crate::missed::MissedMoves;
 use crate::skel::BUILD;
 use crate::tables::{Claims, HostSockets, MemberFilter, Members, Pairs, Zones};
 use crate::{error, selftest, vantage};
@@ -149,10 +151,23 @@ impl Kernel for LibbpfKernel {
     }
 
     fn events(&self) -> Result<Box<dyn EventSource>, KernelError> {
-        let maps = &self.running()?.programs.skel.maps;
+        let skel = &self.running()?.programs.skel;
+        let maps = &skel.maps;
+        let mut watching = Vec::new();
+        for program in [&skel.progs.vfs_rename_exit, &skel.progs.vfs_link_exit] {
+            watching.push(program.as_fd().try_clone_to_owned().map_err(|e| {
+                error::from_io(
+                    "duplicate the descriptor of program",
+                    program.name().to_string_lossy(),
+                    &e,
+                )
+            })?);
+        }
+        let epoch = Mapped::new(maps.move_epoch.as_fd(), "move_epoch", 8)?;
         let events = MapHandle::try_from(&*maps.events)
             .map_err(|e| error::from_libbpf("duplicate the descriptor of map", "events", &e))?;
-        Ok(Box::new(Ring::new(events)?))
+        let moves = MissedMoves::new(watching, epoch);
+        Ok(Box::new(Ring::new(events, moves)?))
     }
 
     fn prober(&self) -> Result<Arc<dyn Prober>, KernelError> {

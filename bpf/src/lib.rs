@@ -19,6 +19,7 @@ mod load;
 mod log;
 mod map;
 mod mapped;
+mod missed;
 pub mod observe;
 mod pod;
 mod selftest;
@@ -26,6 +27,7 @@ mod sites;
 mod skel;
 mod tables;
 pub mod vantage;
+mod variant;
 pub mod verify;
 
 pub use backend::LibbpfKernel;

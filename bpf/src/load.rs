@@ -11,7 +11,7 @@ use syva_model::hook::Hook;
 use syva_model::kernel::{Capacity, HookState, KernelError};
 
 use crate::skel::{OpenSyvaSkel, SyvaSkel, SyvaSkelBuilder};
-use crate::{error, log};
+use crate::{error, log, variant};
 
 /// A loaded object and what of it is attached.
 pub(crate) struct Programs {
@@ -35,17 +35,39 @@ pub(crate) enum Companion {
     PrivateMount,
     /// … and by their superblocks.
     Superblock,
+    /// The second program of hook `inode_setxattr`, where the kernel asks it of access control lists…
+    SetAcl,
+    /// … and that of `inode_removexattr`.
+    RemoveAcl,
 }
 
 /// In the order of attaching: nothing may be decided before what it rests on is kept true.
-const COMPANIONS: [Companion; 6] = [
+const COMPANIONS: [Companion; 8] = [
     Companion::CgroupMkdir,
     Companion::CgroupRelease,
     Companion::Rename,
     Companion::Link,
     Companion::PrivateMount,
     Companion::Superblock,
+    Companion::SetAcl,
+    Companion::RemoveAcl,
 ];
+
+impl Companion {
+    fn program<'a>(self, skel: &'a SyvaSkel<'static>) -> &'a ProgramMut<'a> {
+        let progs = &skel.progs;
+        match self {
+            Companion::CgroupMkdir => &progs.cgroup_mkdir,
+            Companion::CgroupRelease => &progs.cgroup_release,
+            Companion::Rename => &progs.vfs_rename_exit,
+            Companion::Link => &progs.vfs_link_exit,
+            Companion::PrivateMount => &progs.clone_private_mount_exit,
+            Companion::Superblock => &progs.sb_set_mnt_opts,
+            Companion::SetAcl => &progs.inode_set_acl,
+            Companion::RemoveAcl => &progs.inode_remove_acl,
+        }
+    }
+}
 
 struct Attached<T> {
     what: T,
@@ -68,15 +90,17 @@ impl Programs {
         tell_mount_namespace(&mut open)?;
         let skel = load(open)?;
         let unattached = || Err(String::from("not attached yet"));
+        let companions = COMPANIONS
+            .iter()
+            .filter(|what| what.program(&skel).autoload())
+            .map(|what| Attached {
+                what: *what,
+                link: unattached(),
+            })
+            .collect();
         let mut programs = Programs {
             skel,
-            companions: COMPANIONS
-                .iter()
-                .map(|what| Attached {
-                    what: *what,
-                    link: unattached(),
-                })
-                .collect(),
+            companions,
             hooks: Hook::ALL
                 .iter()
                 .map(|what| Attached {
@@ -93,14 +117,7 @@ impl Programs {
     pub(crate) fn attach_missing(&mut self) {
         let progs = &self.skel.progs;
         for companion in &mut self.companions {
-            companion.again(match companion.what {
-                Companion::CgroupMkdir => &progs.cgroup_mkdir,
-                Companion::CgroupRelease => &progs.cgroup_release,
-                Companion::Rename => &progs.vfs_rename_exit,
-                Companion::Link => &progs.vfs_link_exit,
-                Companion::PrivateMount => &progs.clone_private_mount_exit,
-                Companion::Superblock => &progs.sb_set_mnt_opts,
-            });
+            companion.again(companion.what.program(&self.skel));
         }
         for hook in &mut self.hooks {
             hook.again(match hook.what {
@@ -112,6 +129,19 @@ impl Programs {
                 Hook::PtraceAccessCheck => &progs.ptrace_access_check,
                 Hook::PtraceTraceme => &progs.ptrace_traceme,
                 Hook::UnixMaySend => &progs.unix_may_send,
+                Hook::FileMprotect => &progs.file_mprotect,
+                Hook::FileReceive => &progs.file_receive,
+                Hook::InodeCreate => &progs.inode_create,
+                Hook::InodeMkdir => &progs.inode_mkdir,
+                Hook::InodeMknod => &progs.inode_mknod,
+                Hook::InodeSymlink => &progs.inode_symlink,
+                Hook::InodeLink => &progs.inode_link,
+                Hook::InodeRename => &progs.inode_rename,
+                Hook::InodeUnlink => &progs.inode_unlink,
+                Hook::InodeRmdir => &progs.inode_rmdir,
+                Hook::InodeSetattr => &progs.inode_setattr,
+                Hook::InodeSetxattr => &progs.inode_setxattr,
+                Hook::InodeRemovexattr => &progs.inode_removexattr,
             });
         }
     }
@@ -153,6 +183,12 @@ impl Programs {
                     Companion::Superblock => {
                         "sb_set_mnt_opts: files behind the host's overlays are judged as well"
                     }
+                    Companion::SetAcl => {
+                        "inode_set_acl: access control lists of other zones' files can be set"
+                    }
+                    Companion::RemoveAcl => {
+                        "inode_remove_acl: access control lists of other zones' files can be removed"
+                    }
                 };
                 Some(format!("{meaning} ({problem})"))
             })
@@ -172,9 +208,11 @@ pub(crate) fn open() -> Result<OpenSyvaSkel<'static>, KernelError> {
     if let Err(errno) = setrlimit(Resource::Memlock, unlimited) {
         tracing::debug!(%errno, "raising RLIMIT_MEMLOCK");
     }
-    SyvaSkelBuilder::default()
+    let mut open = SyvaSkelBuilder::default()
         .open(Box::leak(Box::new(MaybeUninit::uninit())))
-        .map_err(|e| error::from_libbpf("open", "the BPF object", &e))
+        .map_err(|e| error::from_libbpf("open", "the BPF object", &e))?;
+    variant::fit(&mut open)?;
+    Ok(open)
 }
 
 /// Loads; the error ends with what the verifier said.
@@ -218,11 +256,13 @@ fn tell_mount_namespace(open: &mut OpenSyvaSkel<'_>) -> Result<(), KernelError> 
     Ok(())
 }
 
-/// A loaded object's every program, by name.
+/// A loaded object's every program, by name, but for those this kernel has no hook for.
 pub(crate) fn programs<'a>(
     skel: &'a SyvaSkel<'static>,
 ) -> impl Iterator<Item = ProgramMut<'a>> + 'a {
-    skel.object().progs_mut()
+    skel.object()
+        .progs_mut()
+        .filter(|program| program.autoload())
 }
 
 /// A loaded object's every map.

@@ -70,7 +70,7 @@ pub const ALL: &[Suite] = &[
         claims: "this kernel accepts every program, alone and with the others",
         gate: EVERY,
         limit: 300,
-        budget: 60,
+        budget: 90,
         run: guest::load::run,
         ..SUITE
     },
@@ -145,6 +145,19 @@ pub const ALL: &[Suite] = &[
             ..Boot::DEFAULT
         },
         run: guest::enforce::run,
+        ..SUITE
+    },
+    Suite {
+        name: "mutate",
+        claims: "what is another zone's is not changed by any call, and opened by none",
+        limit: 300,
+        budget: 120,
+        boot: Boot {
+            modules: &["virtio_pci", "virtio_blk", "ext4"],
+            disk: 16,
+            ..Boot::DEFAULT
+        },
+        run: guest::enforce::mutate,
         ..SUITE
     },
     Suite {

@@ -17,6 +17,7 @@ pub mod host_sockets;
 pub mod life;
 pub mod load;
 pub mod mounting;
+pub mod mutating;
 pub mod operations;
 pub mod options;
 pub mod podman;
@@ -27,6 +28,7 @@ mod sockets;
 pub mod stage;
 pub mod systemd;
 pub mod tracer;
+mod uring;
 pub mod verify;
 
 use std::env;

@@ -17,7 +17,7 @@ use syva_model::hook::Hook;
 use super::actor::{
     Background, Outcome, act, act_on, begin, exec_moved, listen, make_cgroup, receive,
 };
-use super::{Checks, Failure};
+use super::{Checks, Failure, mutating};
 use counters::DenyCounters;
 use node::Node;
 
@@ -175,6 +175,28 @@ impl Stage {
             Hook::PtraceAccessCheck => act(from, "attach", &[&to.pid()]),
             // The side's task asks to be traced by its parent, which is web's.
             Hook::PtraceTraceme => act(&self.outside.cgroup, "be-asked", &[from, &to.cgroup]),
+            // As with mmap_file, the descriptor comes from this process.
+            Hook::FileMprotect => match File::open(&to.secret) {
+                Ok(file) => act_on(from, "map-then-execute", file),
+                Err(error) => Outcome::Broken(format!("opening: {error}")),
+            },
+            Hook::FileReceive => {
+                match File::open(&to.secret).and_then(|file| mutating::handed_over(&file)) {
+                    Ok(socket) => act_on(from, "receive-descriptor", socket),
+                    Err(error) => Outcome::Broken(format!("handing over: {error}")),
+                }
+            }
+            Hook::InodeCreate
+            | Hook::InodeMkdir
+            | Hook::InodeMknod
+            | Hook::InodeSymlink
+            | Hook::InodeLink
+            | Hook::InodeRename
+            | Hook::InodeUnlink
+            | Hook::InodeRmdir
+            | Hook::InodeSetattr
+            | Hook::InodeSetxattr
+            | Hook::InodeRemovexattr => change(from, hook, &to.dir.join("changed")),
         }
     }
 
@@ -312,6 +334,34 @@ impl Stage {
         let outcome = act(&nested, "open", &[&self.db.dir.join("deep/new")]);
         checks.allowed("detached, nested cgroup and later file: it works", &outcome);
     }
+}
+
+/// What a mutation hook is about, in a directory that is made for it.
+fn change(from: &Path, hook: Hook, dir: &Path) -> Outcome {
+    let (file, folder, new) = (dir.join("file"), dir.join("folder"), dir.join("new"));
+    let prepare = || {
+        let _ = fs::remove_dir_all(dir);
+        fs::create_dir_all(&folder)?;
+        fs::write(&file, "content")?;
+        mutating::perform("set-attribute", std::slice::from_ref(&file)).unwrap_or(Ok(()))
+    };
+    if let Err(error) = prepare() {
+        return Outcome::Broken(format!("preparing {}: {error}", dir.display()));
+    }
+    let (action, args): (&str, &[&Path]) = match hook {
+        Hook::InodeMkdir => ("mkdir", &[&new]),
+        Hook::InodeMknod => ("fifo", &[&new]),
+        Hook::InodeSymlink => ("symlink", &[&new]),
+        Hook::InodeLink => ("link", &[&file, &new]),
+        Hook::InodeRename => ("rename", &[&file, &new]),
+        Hook::InodeUnlink => ("unlink", &[&file]),
+        Hook::InodeRmdir => ("rmdir", &[&folder]),
+        Hook::InodeSetattr => ("chmod", &[&file]),
+        Hook::InodeSetxattr => ("set-attribute", &[&file]),
+        Hook::InodeRemovexattr => ("remove-attribute", &[&file]),
+        _ => ("create", &[&new]),
+    };
+    act(from, action, args)
 }
 
 /// A script that does nothing.
