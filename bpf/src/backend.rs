@@ -18,6 +18,7 @@ use crate::events::Ring;
 use crate::iter::Probe;
 use crate::load::{self, Programs};
 use crate::map::Map;
+use crate::pins::{Pins, release};
 use crate::skel::BUILD;
 use crate::tables::{Claims, HostSockets, MemberFilter, Members, Pairs, Zones};
 use crate::{error, selftest, vantage};
@@ -25,6 +26,7 @@ use crate::{error, selftest, vantage};
 /// The real kernel.
 pub struct LibbpfKernel {
     cgroup_root: PathBuf,
+    pin_dir: Option<PathBuf>,
     loaded: Option<Running>,
 }
 
@@ -39,7 +41,17 @@ impl LibbpfKernel {
     pub fn new(cgroup_root: PathBuf) -> LibbpfKernel {
         LibbpfKernel {
             cgroup_root,
+            pin_dir: None,
             loaded: None,
+        }
+    }
+
+    /// One that leaves its programs and maps behind, pinned in that directory, and begins with those
+    /// it finds there. [`crate::release`] removes them.
+    pub fn pinned_in(self, dir: PathBuf) -> LibbpfKernel {
+        LibbpfKernel {
+            pin_dir: Some(dir),
+            ..self
         }
     }
 
@@ -79,7 +91,8 @@ impl Kernel for LibbpfKernel {
             running.programs.attach_missing();
         } else {
             host.check().map_err(|finding| refused(&finding))?;
-            let programs = Programs::load(capacity)?;
+            let pins = self.pin_dir.as_deref().map(Pins::lock).transpose()?;
+            let programs = Programs::load(capacity, pins)?;
             let maps = &programs.skel.maps;
             let request = Map::new(maps.probe_request.as_fd(), "probe_request")?;
             let probe = Arc::new(Probe::new(&programs.skel.progs.probe, request)?);
@@ -184,7 +197,10 @@ impl Kernel for LibbpfKernel {
 
     fn unload(&mut self) -> Result<(), KernelError> {
         self.loaded = None;
-        Ok(())
+        match &self.pin_dir {
+            Some(dir) => release(dir).map(drop),
+            None => Ok(()),
+        }
     }
 }
 

@@ -228,6 +228,15 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "gapless",
+        claims: "enforcement outlives the daemon: killed, stopped, refused a start, started over and over",
+        limit: 400,
+        budget: 120,
+        pack: DAEMON,
+        run: guest::gapless::run,
+        ..SUITE
+    },
+    Suite {
         name: "bad-host",
         claims: "what a host lacks is said by name, and the daemon does not start",
         pack: DAEMON,

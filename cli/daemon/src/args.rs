@@ -45,6 +45,19 @@ pub struct Args {
     #[arg(long, default_value = "/sys/fs/cgroup", value_name = "DIR")]
     pub cgroup_root: PathBuf,
 
+    /// Where programs and maps are pinned, on a BPF file system: what keeps enforcing while no daemon runs.
+    #[arg(
+        long,
+        env = "SYVA_PIN_DIR",
+        default_value = "/sys/fs/bpf/syva",
+        value_name = "DIR"
+    )]
+    pub pin_dir: PathBuf,
+
+    /// Ends enforcement, removes what is pinned, and exits. The journal stays; the next start enforces it.
+    #[arg(long)]
+    pub unload: bool,
+
     /// How logs are written; RUST_LOG says which.
     #[arg(long, default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,

@@ -30,6 +30,10 @@ fn main() -> Result<ExitCode> {
     if let Some(verb) = args.verb.take() {
         return Ok(verb.run(&args.socket_path));
     }
+    if args.unload {
+        unload(&args)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     // FAILPOINTS names the points and what happens there.
     #[cfg(feature = "failpoints")]
     let _armed = fail::FailScenario::setup();
@@ -112,9 +116,24 @@ async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
     Ok(())
 }
 
+fn unload(args: &Args) -> Result<()> {
+    let released = syva_bpf::release(&args.pin_dir)?;
+    match released.links {
+        0 => println!("nothing was attached"),
+        links => println!(
+            "{links} programs detached, {} maps removed: nothing is enforced until the next start",
+            released.maps
+        ),
+    }
+    Ok(())
+}
+
 fn kernel(args: &Args) -> BoxedKernel {
     match args.backend {
-        Backend::Libbpf => Box::new(LibbpfKernel::new(args.cgroup_root.clone())),
+        Backend::Libbpf => {
+            let kernel = LibbpfKernel::new(args.cgroup_root.clone());
+            Box::new(kernel.pinned_in(args.pin_dir.clone()))
+        }
         Backend::Memory => Box::new(MemoryKernel::new()),
     }
 }
