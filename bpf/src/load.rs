@@ -89,8 +89,12 @@ impl Programs {
         if let Some(pins) = &pins {
             pins.tell(&mut open)?;
         }
+        let skel = load(open).map_err(|failure| match &pins {
+            Some(pins) if failure.remedy.is_empty() => pins.explain(failure),
+            _ => failure,
+        })?;
         let mut programs = Programs {
-            skel: load(open)?,
+            skel,
             pins,
             companions: COMPANIONS.into_iter().map(Attached::new).collect(),
             hooks: Hook::ALL.iter().copied().map(Attached::new).collect(),

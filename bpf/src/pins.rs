@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use libbpf_rs::query::LinkInfoIter;
+use libbpf_rs::query::ProgInfoIter;
 use libbpf_rs::skel::OpenSkel as _;
 use libbpf_rs::{Link, MapCore as _, MapHandle, OpenMapMut};
 use rustix::fs::{FlockOperation, flock, statfs};
@@ -122,6 +122,18 @@ impl Pins {
         Ok(())
     }
 
+    /// A load that failed, where maps of an earlier start are used: those may be the reason.
+    pub(crate) fn explain(&self, failure: KernelError) -> KernelError {
+        let remedy = match self.attached() {
+            Ok(attached) if !attached.is_empty() => format!(
+                "what an earlier start attached goes on enforcing; if its maps in {} do not fit, {UNLOAD}",
+                self.dir.display()
+            ),
+            _ => String::new(),
+        };
+        KernelError { remedy, ..failure }
+    }
+
     fn attached(&self) -> Result<Vec<String>, KernelError> {
         names(&self.links())
     }
@@ -156,23 +168,23 @@ pub fn release(root: &Path) -> Result<Released, KernelError> {
     }
     is_bpffs(root)?;
     let _lock = lock(root)?;
-    let mut ids = Vec::new();
     // Links first: a program without its maps' pins still has its maps.
+    let mut ids = Vec::new();
+    let mut paths = Vec::new();
     for version in names(root)? {
         let links = root.join(version).join("links");
         for name in names(&links)? {
             let path = links.join(name);
-            let link = Link::open(&path)
-                .map_err(|e| from_libbpf("open the pin", path.display().to_string(), &e))?;
-            let info = link.info();
-            let info = info
-                .map_err(|e| from_libbpf("ask the kernel about", path.display().to_string(), &e))?;
-            ids.push(info.id);
-            remove(&path)?;
+            ids.push(program_id(&path)?);
+            paths.push(path);
         }
     }
-    released.links = ids.len();
-    wait_detached(&ids)?;
+    let watched = left_of(&ids);
+    for path in &paths {
+        remove(path)?;
+    }
+    released.links = paths.len();
+    wait_detached(&watched)?;
     for version in names(root)? {
         let dir = root.join(version);
         let maps = dir.join("maps");
@@ -188,12 +200,28 @@ pub fn release(root: &Path) -> Result<Released, KernelError> {
     Ok(released)
 }
 
+/// The program behind a pinned link.
+fn program_id(path: &Path) -> Result<u32, KernelError> {
+    let on = || path.display().to_string();
+    let link = Link::open(path).map_err(|e| from_libbpf("open the pin", on(), &e))?;
+    let info = link.info();
+    let info = info.map_err(|e| from_libbpf("ask the kernel about", on(), &e))?;
+    Ok(info.prog_id)
+}
+
+/// Those of the programs that the kernel shows. To whom it shows none (it takes CAP_SYS_ADMIN) they cannot
+/// be watched; they are unpinned all the same, and detached a moment later. Not the links: a link loses
+/// its id before its program is detached, the program its own after that (`bpf_link_free()` in
+/// kernel/bpf/syscall.c).
+fn left_of(ids: &[u32]) -> Vec<u32> {
+    let shown = ProgInfoIter::default().map(|program| program.id);
+    shown.filter(|id| ids.contains(id)).collect()
+}
+
 fn wait_detached(ids: &[u32]) -> Result<(), KernelError> {
     let begun = Instant::now();
     loop {
-        let left = LinkInfoIter::default()
-            .filter(|link| ids.contains(&link.id))
-            .count();
+        let left = left_of(ids).len();
         if left == 0 {
             return Ok(());
         }
@@ -224,7 +252,7 @@ fn fits(map: &OpenMapMut<'_>, name: &str, path: &Path) -> Result<(), KernelError
         "use the pinned map",
         name,
         format!("it has room for {held}, and {wanted} are asked for"),
-        format!("start with the capacities as they were; or {UNLOAD}"),
+        format!("start with the capacities as they were, if it is those that changed; or {UNLOAD}"),
     ))
 }
 
@@ -243,7 +271,8 @@ fn is_bpffs(root: &Path) -> Result<(), KernelError> {
         "pin programs in",
         on(),
         "it is not on a BPF file system",
-        "mount -t bpf bpf /sys/fs/bpf",
+        "mount one (mount -t bpf bpf /sys/fs/bpf), name another place with --pin-dir, or start with \
+         --pin-dir off, and enforcement ends with the daemon",
     ))
 }
 

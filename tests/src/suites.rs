@@ -230,10 +230,28 @@ pub const ALL: &[Suite] = &[
     Suite {
         name: "gapless",
         claims: "enforcement outlives the daemon: killed, stopped, refused a start, started over and over",
-        limit: 400,
+        limit: 300,
         budget: 120,
-        pack: DAEMON,
+        boot: Boot {
+            modules: &["overlay"],
+            ..Boot::DEFAULT
+        },
+        pack: &["syva-core", "syva-core-next", "syva-cli"],
         run: guest::gapless::run,
+        ..SUITE
+    },
+    Suite {
+        name: "gapless-long",
+        claims: "the same, started fifty times in a row",
+        gate: &[],
+        limit: 900,
+        budget: 500,
+        boot: Boot {
+            modules: &["overlay"],
+            ..Boot::DEFAULT
+        },
+        pack: &["syva-core", "syva-core-next", "syva-cli"],
+        run: guest::gapless::run_long,
         ..SUITE
     },
     Suite {

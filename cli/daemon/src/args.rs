@@ -12,6 +12,9 @@ use syva_rpc::http::DEFAULT_ADDR;
 
 use crate::ask::Verb;
 
+/// Where programs and maps are pinned unless it is said otherwise.
+pub const PINS: &str = "/sys/fs/bpf/syva";
+
 /// Enforces zones on this node: journals commands, keeps the kernel's maps to what they add up to.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "syva-core", version)]
@@ -46,13 +49,9 @@ pub struct Args {
     pub cgroup_root: PathBuf,
 
     /// Where programs and maps are pinned, on a BPF file system: what keeps enforcing while no daemon runs.
-    #[arg(
-        long,
-        env = "SYVA_PIN_DIR",
-        default_value = "/sys/fs/bpf/syva",
-        value_name = "DIR"
-    )]
-    pub pin_dir: PathBuf,
+    /// With `off` nothing is pinned, and enforcement ends with the daemon.
+    #[arg(long, env = "SYVA_PIN_DIR", default_value = PINS, value_name = "DIR", value_parser = pin_dir)]
+    pub pin_dir: PinDir,
 
     /// Ends enforcement, removes what is pinned, and exits. The journal stays; the next start enforces it.
     #[arg(long)]
@@ -109,6 +108,10 @@ pub enum ModeArg {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpAddr(pub Option<SocketAddr>);
 
+/// Where to pin, if at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinDir(pub Option<PathBuf>);
+
 /// Which kernel side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Backend {
@@ -163,6 +166,14 @@ fn http_addr(text: &str) -> Result<HttpAddr, String> {
     }
 }
 
+fn pin_dir(text: &str) -> Result<PinDir, String> {
+    match text {
+        "off" => Ok(PinDir(None)),
+        _ if text.starts_with('/') => Ok(PinDir(Some(text.into()))),
+        _ => Err("neither an absolute path nor off".to_owned()),
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(0) => Err("at least one second".to_owned()),
@@ -184,6 +195,7 @@ mod tests {
             ["--reconcile-interval", "0"],
             ["--mode", "off"],
             ["--http-addr", "localhost"],
+            ["--pin-dir", "syva"],
         ] {
             assert!(
                 Args::try_parse_from(["syva-core"].iter().chain(&bad)).is_err(),
@@ -208,5 +220,8 @@ mod tests {
         assert!(addr.ip().is_loopback(), "{addr}");
         let args = Args::try_parse_from(["syva-core", "--http-addr", "off"]).expect("parses");
         assert_eq!(args.http_addr, HttpAddr(None));
+        assert_eq!(args.pin_dir, PinDir(Some(PINS.into())));
+        let args = Args::try_parse_from(["syva-core", "--pin-dir", "off"]).expect("parses");
+        assert_eq!(args.pin_dir, PinDir(None));
     }
 }

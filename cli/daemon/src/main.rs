@@ -9,6 +9,7 @@ mod node;
 mod notify;
 mod telemetry;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +24,7 @@ use syva_rpc::otlp::Otlp;
 use syva_rpc::server::{serve, socket};
 use tokio::signal::unix::{SignalKind, signal};
 
-use args::{Args, Backend};
+use args::{Args, Backend, PINS};
 
 fn main() -> Result<ExitCode> {
     let mut args = Args::parse();
@@ -71,12 +72,15 @@ async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
             return Err(error);
         }
     };
-    let started = Engine::start(config, kernel(&args)).await;
+    let started = match kernel(&args) {
+        Ok(kernel) => Engine::start(config, kernel).await.map_err(Into::into),
+        Err(error) => Err(error),
+    };
     let engine = match started {
         Ok(engine) => Arc::new(engine),
         Err(error) => {
             remove_socket(&args);
-            return Err(error.into());
+            return Err(error);
         }
     };
     let health = engine.health().borrow().clone();
@@ -117,7 +121,11 @@ async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
 }
 
 fn unload(args: &Args) -> Result<()> {
-    let released = syva_bpf::release(&args.pin_dir)?;
+    let Some(dir) = &args.pin_dir.0 else {
+        println!("--pin-dir is off: nothing is pinned, and stopping the daemon ends enforcement");
+        return Ok(());
+    };
+    let released = syva_bpf::release(dir)?;
     match released.links {
         0 => println!("nothing was attached"),
         links => println!(
@@ -128,14 +136,22 @@ fn unload(args: &Args) -> Result<()> {
     Ok(())
 }
 
-fn kernel(args: &Args) -> BoxedKernel {
-    match args.backend {
-        Backend::Libbpf => {
-            let kernel = LibbpfKernel::new(args.cgroup_root.clone());
-            Box::new(kernel.pinned_in(args.pin_dir.clone()))
-        }
-        Backend::Memory => Box::new(MemoryKernel::new()),
+fn kernel(args: &Args) -> Result<BoxedKernel> {
+    let Backend::Libbpf = args.backend else {
+        return Ok(Box::new(MemoryKernel::new()));
+    };
+    let kernel = LibbpfKernel::new(args.cgroup_root.clone());
+    if let Some(dir) = &args.pin_dir.0 {
+        return Ok(Box::new(kernel.pinned_in(dir.clone())));
     }
+    // They would go on enforcing what they hold now, whatever this daemon is told.
+    anyhow::ensure!(
+        !Path::new(PINS).exists(),
+        "cannot start with --pin-dir off while programs of an earlier start are pinned in {PINS}: \
+         end those first, with `syva-core --unload`"
+    );
+    tracing::warn!("--pin-dir is off: enforcement ends with this process, however it ends");
+    Ok(Box::new(kernel))
 }
 
 fn remove_socket(args: &Args) {
