@@ -15,13 +15,17 @@ settings=("$destdir/etc/default/syva-core" "$destdir/etc/systemd/system/syva-cor
 # Ends enforcement. --pin-dir in a drop-in is not known here: docs/operations.md.
 unload() {
 	local core=$prefix/bin/syva-core set=
-	if [ -n "$destdir" ] || [ ! -x "$core" ]; then return; fi
+	if [ -n "$destdir" ]; then return; fi
 	if [ -r /etc/default/syva-core ]; then
-		set=$(sed -n 's/^SYVA_PIN_DIR=//p' /etc/default/syva-core | tail -n 1)
+		set=$(sed -n 's/^SYVA_PIN_DIR=//p' /etc/default/syva-core | tail -n 1 | tr -d "\"'")
 	fi
-	# Nothing is pinned on a host without a BPF file system, and nothing is to be found there.
-	if [ -z "$set" ] && [ ! -d /sys/fs/bpf/syva ]; then return; fi
-	SYVA_PIN_DIR=${set:-/sys/fs/bpf/syva} "$core" --unload
+	set=${set:-/sys/fs/bpf/syva}
+	if [ ! -e "$set" ]; then return; fi
+	if [ ! -x "$core" ]; then
+		echo "uninstall: programs are pinned in $set, and there is no $core to remove them: install it again first" >&2
+		exit 1
+	fi
+	SYVA_PIN_DIR=$set "$core" --unload
 }
 
 live=

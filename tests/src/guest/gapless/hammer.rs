@@ -14,6 +14,9 @@ use crate::guest::{Checks, Failure};
 
 const STOP: &str = "/tmp/hammer.stop";
 
+/// Between one attempt of a process and its next.
+const PAUSE: Duration = Duration::from_millis(5);
+
 /// Processes of zone `web` that try without a pause.
 pub struct Hammer {
     reports: Vec<PathBuf>,
@@ -103,7 +106,7 @@ impl Seen {
 pub fn hammer(secret: &Path, own: &Path, report: &Path) -> io::Result<()> {
     let mut seen = Seen::default();
     while !Path::new(STOP).exists() {
-        for _ in 0..4 {
+        for _ in 0..16 {
             match File::open(secret) {
                 Err(error) if error.raw_os_error() == Some(1) => seen.denied += 1,
                 _ => seen.leaked += 1,
@@ -112,9 +115,9 @@ pub fn hammer(secret: &Path, own: &Path, report: &Path) -> io::Result<()> {
                 Ok(_) => seen.own += 1,
                 Err(_) => seen.own_refused += 1,
             }
+            // Each refusal is an event for the daemon, with which this shares slow processors.
+            thread::sleep(PAUSE);
         }
-        // The daemon shares the guest's processors, which are slow ones.
-        thread::sleep(Duration::from_millis(2));
     }
     let part = report.with_extension("part");
     let Seen {

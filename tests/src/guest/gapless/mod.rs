@@ -23,7 +23,7 @@ const PINS: &str = "/sys/fs/bpf/syva";
 
 /// What `make test` runs.
 pub fn run(checks: &mut Checks) -> Result<(), Failure> {
-    over(checks, 10, 5_000)
+    over(checks, 10, 3_000)
 }
 
 /// What `make test-long` runs.
