@@ -115,6 +115,7 @@ impl Kernel for LibbpfKernel {
             hooks,
             self_tests: selftest::run(&running.probe, &vantage::place(&self.cgroup_root)),
             missing,
+            pinned: self.pin_dir.is_some(),
             build: BUILD,
             kernel_release: host
                 .release()

@@ -21,9 +21,9 @@ use hammer::Hammer;
 
 const PINS: &str = "/sys/fs/bpf/syva";
 
-/// What `make test` runs.
+/// What `make test` runs: with those before, a dozen starts beside the probe.
 pub fn run(checks: &mut Checks) -> Result<(), Failure> {
-    over(checks, 10, 3_000)
+    over(checks, 6, 2_000)
 }
 
 /// What `make test-long` runs.
@@ -221,6 +221,12 @@ fn unpinned(checks: &mut Checks, stage: &Stage, setup: &Setup) -> Result<(), Fai
         "--pin-dir off is said in the log",
         daemon.log().contains("enforcement ends with this process"),
         daemon.log(),
+    );
+    let status = daemon.done(&["status"])?;
+    checks.that(
+        "and in the status",
+        status.json().to_string().contains("nothing is pinned"),
+        status.json(),
     );
     stage.kept_apart(checks, "with --pin-dir off");
     daemon.terminate()?;
