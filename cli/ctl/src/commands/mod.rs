@@ -14,6 +14,7 @@ pub mod zones;
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use syva_rpc::client::{self, Client};
 
 use crate::exit::Failure;
@@ -57,6 +58,19 @@ impl<'a> Session<'a> {
         let client = client::connect(self.socket, self.adapter).await?;
         Ok(client.max_decoding_message_size(MAX_REPLY))
     }
+}
+
+/// What the lists of a zone's things take.
+#[derive(Debug, Args)]
+pub struct OfZone {
+    /// Only this zone's
+    #[arg(
+        long,
+        value_name = "ZONE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    zone: String,
 }
 
 /// A path as the protocol carries it.
