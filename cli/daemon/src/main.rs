@@ -9,7 +9,6 @@ mod node;
 mod notify;
 mod telemetry;
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -146,7 +145,7 @@ fn kernel(args: &Args) -> Result<BoxedKernel> {
     }
     // They would go on enforcing what they hold now, whatever this daemon is told.
     anyhow::ensure!(
-        !Path::new(PINS).exists(),
+        !std::fs::read_dir(PINS).is_ok_and(|mut pins| pins.next().is_some()),
         "cannot start with --pin-dir off while programs of an earlier start are pinned in {PINS}: \
          end those first, with `syva-core --unload`"
     );

@@ -42,9 +42,10 @@ fn of_the_journal(checks: &mut Checks, stage: &Stage, setup: &Setup) -> Result<(
     let aside = setup.state().join("db.aside");
     fs::rename(&db, &aside)?;
     refused(checks, setup, "a journal that is lost", "journal")?;
-    fs::remove_dir_all(&db)
-        .or_else(|_| fs::remove_file(&db))
-        .ok();
+    // The refused start may have made a store of its own in its place.
+    if db.is_dir() {
+        fs::remove_dir_all(&db)?;
+    }
     fs::write(&db, "no journal")?;
     refused(checks, setup, "a journal that is none", "corrupted")?;
     fs::remove_file(&db)?;
