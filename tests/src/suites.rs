@@ -230,7 +230,7 @@ pub const ALL: &[Suite] = &[
     Suite {
         name: "gapless",
         claims: "enforcement outlives the daemon: killed, stopped, refused a start, started over and over",
-        limit: 400,
+        limit: 600,
         budget: 120,
         boot: Boot {
             modules: &["overlay"],
