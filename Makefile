@@ -12,7 +12,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/debug
 C_FILES = $(shell find . -path ./target -prune -o -name '*.[ch]' -print)
 
-.PHONY: help setup build release fmt fmt-check lint unit failpoints verify-otlp verify-prometheus vm-build vm-test gate vm-all demo test test-long \
+.PHONY: help setup build release fmt fmt-check lint unit failpoints next verify-otlp verify-prometheus vm-build vm-test gate vm-all demo \
+	test test-long \
 	install uninstall clean
 .NOTPARALLEL:
 
@@ -83,9 +84,13 @@ verify-prometheus: setup
 failpoints: setup
 	$(CARGO) build --workspace --features syva-core/failpoints --bin syva-core-failpoints $(CARGO_FLAGS)
 
+# The daemon of the upgrade tests: the same with another BPF object.
+next: setup
+	$(CARGO) build --workspace --features syva-core/next --bin syva-core-next $(CARGO_FLAGS)
+
 # What tests run and guests are packed with. The whole workspace: with -p, features are unified otherwise
 # and dependencies built again.
-vm-build: setup failpoints
+vm-build: setup failpoints next
 	$(CARGO) build --workspace --bins $(CARGO_FLAGS)
 
 vm-test: vm-build

@@ -10,12 +10,14 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use syva_model::hook::Hook;
 use syva_model::kernel::{Capacity, HookState, KernelError};
 
+use crate::pins::Pins;
 use crate::skel::{OpenSyvaSkel, SyvaSkel, SyvaSkelBuilder};
 use crate::{error, log, variant};
 
 /// A loaded object and what of it is attached.
 pub(crate) struct Programs {
     pub(crate) skel: SyvaSkel<'static>,
+    pins: Option<Pins>,
     companions: Vec<Attached<Companion>>,
     hooks: Vec<Attached<Hook>>,
 }
@@ -75,52 +77,78 @@ struct Attached<T> {
 }
 
 impl<T> Attached<T> {
-    fn again(&mut self, program: &ProgramMut<'_>) {
+    fn new(what: T) -> Attached<T> {
+        Attached {
+            what,
+            link: Err("not attached yet".into()),
+        }
+    }
+
+    /// Attaches it if it is not. It counts as attached once it is pinned too, if it is to be.
+    fn again(&mut self, program: &ProgramMut<'_>, pins: Option<&Pins>) {
         if self.link.is_err() {
-            self.link = program.attach().map_err(|e| format!("{e:#}"));
+            self.link = attach(program, pins);
         }
     }
 }
 
+fn attach(program: &ProgramMut<'_>, pins: Option<&Pins>) -> Result<Link, String> {
+    let mut link = program.attach().map_err(|e| format!("{e:#}"))?;
+    if let Some(pins) = pins {
+        let name = program.name().to_string_lossy();
+        pins.replace(&name, &mut link).map_err(|e| e.to_string())?;
+    }
+    Ok(link)
+}
+
 impl Programs {
-    /// Opens, loads and attaches.
-    pub(crate) fn load(capacity: &Capacity) -> Result<Programs, KernelError> {
+    /// Opens, loads and attaches; with pins, on the maps that are pinned, and in place of the programs
+    /// that are.
+    pub(crate) fn load(capacity: &Capacity, pins: Option<Pins>) -> Result<Programs, KernelError> {
         let mut open = open()?;
         size(&mut open, capacity)?;
         tell_mount_namespace(&mut open)?;
-        let skel = load(open)?;
-        let unattached = || Err(String::from("not attached yet"));
-        let companions = COMPANIONS
-            .iter()
-            .filter(|what| what.program(&skel).autoload())
-            .map(|what| Attached {
-                what: *what,
-                link: unattached(),
-            })
-            .collect();
+        if let Some(pins) = &pins {
+            pins.tell(&mut open)?;
+        }
+        let skel = load(open).map_err(|failure| match &pins {
+            Some(pins) if failure.remedy.is_empty() => pins.explain(failure),
+            _ => failure,
+        })?;
+        let companions = COMPANIONS.into_iter();
+        let companions = companions.filter(|what| what.program(&skel).autoload());
         let mut programs = Programs {
+            companions: companions.map(Attached::new).collect(),
             skel,
-            companions,
-            hooks: Hook::ALL
-                .iter()
-                .map(|what| Attached {
-                    what: *what,
-                    link: unattached(),
-                })
-                .collect(),
+            pins,
+            hooks: Hook::ALL.iter().copied().map(Attached::new).collect(),
         };
         programs.attach_missing();
+        programs.forget_former()?;
         Ok(programs)
+    }
+
+    /// Lets go of pinned programs that this object does not have. Those of it that could not be
+    /// attached keep their former ones.
+    fn forget_former(&self) -> Result<(), KernelError> {
+        let Some(pins) = &self.pins else {
+            return Ok(());
+        };
+        let names: Vec<_> = programs(&self.skel)
+            .map(|program| program.name().to_string_lossy().into_owned())
+            .collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        pins.retain(&names)
     }
 
     /// Attaches what is not attached.
     pub(crate) fn attach_missing(&mut self) {
-        let progs = &self.skel.progs;
+        let (progs, pins) = (&self.skel.progs, self.pins.as_ref());
         for companion in &mut self.companions {
-            companion.again(companion.what.program(&self.skel));
+            companion.again(companion.what.program(&self.skel), pins);
         }
         for hook in &mut self.hooks {
-            hook.again(match hook.what {
+            let program = match hook.what {
                 Hook::FileOpen => &progs.file_open,
                 Hook::TaskKill => &progs.task_kill,
                 Hook::UnixStreamConnect => &progs.unix_stream_connect,
@@ -142,7 +170,8 @@ impl Programs {
                 Hook::InodeSetattr => &progs.inode_setattr,
                 Hook::InodeSetxattr => &progs.inode_setxattr,
                 Hook::InodeRemovexattr => &progs.inode_removexattr,
-            });
+            };
+            hook.again(program, pins);
         }
     }
 

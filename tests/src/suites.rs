@@ -262,6 +262,33 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "gapless",
+        claims: "enforcement outlives the daemon: killed, stopped, refused a start, started over and over",
+        limit: 600,
+        budget: 120,
+        boot: Boot {
+            modules: &["overlay"],
+            ..Boot::DEFAULT
+        },
+        pack: &["syva-core", "syva-core-next", "syva-cli"],
+        run: guest::gapless::run,
+        ..SUITE
+    },
+    Suite {
+        name: "gapless-long",
+        claims: "the same, started fifty times in a row",
+        gate: &[],
+        limit: 900,
+        budget: 500,
+        boot: Boot {
+            modules: &["overlay"],
+            ..Boot::DEFAULT
+        },
+        pack: &["syva-core", "syva-core-next", "syva-cli"],
+        run: guest::gapless::run_long,
+        ..SUITE
+    },
+    Suite {
         name: "bad-host",
         claims: "what a host lacks is said by name, and the daemon does not start",
         pack: DAEMON,

@@ -13,8 +13,11 @@ use crate::v1;
 const NOT_YET: &[&str] = &[
     "only opening, executing and mapping files to execute them, sending signals, ptrace and connecting to Unix stream \
      sockets is mediated yet",
-    "nothing is pinned yet: while the daemon is down or restarts, nothing is enforced",
 ];
+
+/// What holds besides where nothing is pinned: with `--pin-dir off`, or in memory.
+const UNPINNED: &str =
+    "nothing is pinned: while the daemon is down or restarts, nothing is enforced";
 
 /// What is known of the state.
 pub struct Known {
@@ -61,7 +64,9 @@ fn count(n: usize) -> u32 {
 pub fn reply(known: Known, health: &Health, counters: &Counters) -> v1::StatusResponse {
     let loaded = health.loaded.as_ref();
     let self_tests = loaded.iter().flat_map(|loaded| &loaded.self_tests);
-    let fixed = NOT_YET.iter().map(|words| (*words).to_owned());
+    let unpinned = loaded.is_some_and(|loaded| !loaded.pinned);
+    let fixed = NOT_YET.iter().copied();
+    let fixed = fixed.chain(unpinned.then_some(UNPINNED)).map(str::to_owned);
     v1::StatusResponse {
         attached: health.attached(),
         zones_active: known.zones,

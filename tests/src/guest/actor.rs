@@ -197,6 +197,7 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
             Ok(())
         }
         ("storm", [path]) => super::preempt::storm(path),
+        ("hammer", [secret, own, report]) => super::gapless::hammer::hammer(secret, own, report),
         ("opens", [path]) => super::count::opens(path),
         ("maps", [path]) => super::count::maps(path),
         ("makes", [path]) => super::count::makes(path),

@@ -38,6 +38,8 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     stage.traced(checks, &node)?;
     explained(checks, &node)?;
     node.stop()?;
+    stage.after_the_daemon(checks)?;
+    node.unload()?;
     stage.detached(checks);
     Ok(())
 }
@@ -318,6 +320,18 @@ impl Stage {
         self.works(checks, "ptrace, reading only: db at its own", |stage| {
             let exe = Path::new("/proc").join(stage.db.pid()).join("exe");
             act(&stage.db.cgroup, "readlink", &[&exe])
+        })
+    }
+
+    /// The kernel does not need the daemon.
+    fn after_the_daemon(&self, checks: &mut Checks) -> Result<(), Failure> {
+        let open = |side: &Side| act(&self.web.cgroup, "open", &[&side.secret]);
+        let claim = "the daemon stopped, file_open: web at";
+        self.blocked(checks, &format!("{claim} db's"), Hook::FileOpen, |stage| {
+            open(&stage.db)
+        })?;
+        self.works(checks, &format!("{claim} its own"), |stage| {
+            open(&stage.web)
         })
     }
 
