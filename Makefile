@@ -4,6 +4,8 @@
 KERNEL ?= 6.1
 # A suite of theirs (tests/src/suites.rs lists them), or all.
 SUITE ?= all
+# How many guests run at a time.
+JOBS ?= $(shell n=$$(nproc); echo $$((n > 4 ? 4 : n)))
 CARGO ?= cargo
 # Passed to every cargo command that builds; .ci/run says --locked.
 CARGO_FLAGS ?=
@@ -94,17 +96,17 @@ vm-build: setup failpoints next
 	$(CARGO) build --workspace --bins $(CARGO_FLAGS)
 
 vm-test: vm-build
-	$(BIN)/vmtest run $(KERNEL:%=--kernel %) $(SUITE:%=--suite %)
+	$(BIN)/vmtest run --jobs $(JOBS) $(KERNEL:%=--kernel %) $(SUITE:%=--suite %)
 
 # First that the harness can fail; then each suite on the kernels its entry names for this.
 gate: vm-build
 	$(BIN)/vmtest self-test --kernel 6.1
-	$(BIN)/vmtest gate
+	$(BIN)/vmtest gate --jobs $(JOBS)
 
 # Every suite on every kernel it is meant for, those included that no gate names.
 vm-all: vm-build
 	$(BIN)/vmtest self-test --kernel 6.1
-	$(BIN)/vmtest run --kernel all --suite all
+	$(BIN)/vmtest run --jobs $(JOBS) --kernel all --suite all
 
 # Each prints what must pass and what must be blocked, and then does it: for the loaded object, for
 # plain processes, for podman's containers (in a Debian guest only).
