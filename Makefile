@@ -1,9 +1,11 @@
-# Every word the README uses: setup, build, release, fmt, lint, unit, vm-test, verify-…, demo, test, clean.
+# Every word the README uses: setup, build, release, fmt, lint, unit, vm-test, verify-…, demo, test, test-long, clean.
 
 # A kernel of the virtual-machine tests: 5.10, 6.1, 6.12, latest or all.
 KERNEL ?= 6.1
 # A suite of theirs (tests/src/suites.rs lists them), or all.
 SUITE ?= all
+# How many guests run at a time.
+JOBS ?= $(shell n=$$(nproc); echo $$((n > 4 ? 4 : n)))
 CARGO ?= cargo
 # Passed to every cargo command that builds; .ci/run says --locked.
 CARGO_FLAGS ?=
@@ -12,7 +14,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BIN := $(TARGET)/debug
 C_FILES = $(shell find . -path ./target -prune -o -name '*.[ch]' -print)
 
-.PHONY: help setup build release fmt fmt-check lint unit failpoints verify-otlp verify-prometheus vm-build vm-test gate demo test \
+.PHONY: help setup build release fmt fmt-check lint unit failpoints next verify-otlp verify-prometheus vm-build vm-test gate vm-all demo \
+	test test-long \
 	install uninstall clean
 .NOTPARALLEL:
 
@@ -31,6 +34,7 @@ help:
 	@echo 'make verify-container-integration  the same with containers of podman, and fifty that come and go; takes KERNEL='
 	@echo 'make demo        the demonstration, in a virtual machine; HOST=1: on this kernel'
 	@echo 'make test        all of the above that a change must pass'
+	@echo 'make test-long   the same with every suite on every kernel, and the long versions of tests (hours)'
 	@echo 'make install     the programs (of make release) and the systemd unit: PREFIX=/usr/local DESTDIR='
 	@echo 'make uninstall   removes them and ends enforcement; PURGE=1: the journal too'
 	@echo 'make clean       remove what was built (fetched kernels and the Debian of guests stay in the cache)'
@@ -82,18 +86,27 @@ verify-prometheus: setup
 failpoints: setup
 	$(CARGO) build --workspace --features syva-core/failpoints --bin syva-core-failpoints $(CARGO_FLAGS)
 
+# The daemon of the upgrade tests: the same with another BPF object.
+next: setup
+	$(CARGO) build --workspace --features syva-core/next --bin syva-core-next $(CARGO_FLAGS)
+
 # What tests run and guests are packed with. The whole workspace: with -p, features are unified otherwise
 # and dependencies built again.
-vm-build: setup failpoints
+vm-build: setup failpoints next
 	$(CARGO) build --workspace --bins $(CARGO_FLAGS)
 
 vm-test: vm-build
-	$(BIN)/vmtest run $(KERNEL:%=--kernel %) $(SUITE:%=--suite %)
+	$(BIN)/vmtest run --jobs $(JOBS) $(KERNEL:%=--kernel %) $(SUITE:%=--suite %)
 
 # First that the harness can fail; then each suite on the kernels its entry names for this.
 gate: vm-build
 	$(BIN)/vmtest self-test --kernel 6.1
-	$(BIN)/vmtest gate
+	$(BIN)/vmtest gate --jobs $(JOBS)
+
+# Every suite on every kernel it is meant for, those included that no gate names.
+vm-all: vm-build
+	$(BIN)/vmtest self-test --kernel 6.1
+	$(BIN)/vmtest run --jobs $(JOBS) --kernel all --suite all
 
 # Each prints what must pass and what must be blocked, and then does it: for the loaded object, for
 # plain processes, for podman's containers (in a Debian guest only).
@@ -119,6 +132,12 @@ endif
 
 test:
 	@MAKE='$(MAKE)' scripts/phases.sh $(TARGET)/vm setup fmt-check lint unit verify-otlp verify-prometheus gate demo
+
+# What a test that has a long version asks to know how long, a line each. Suites that have one are entries
+# of their own in tests/src/suites.rs, with an empty gate.
+test-long: export SYVA_CRASH_CYCLES ?= 200
+test-long:
+	@MAKE='$(MAKE)' scripts/phases.sh $(TARGET)/vm setup fmt-check lint unit verify-otlp verify-prometheus vm-all demo
 
 # Neither builds: root, who installs, need not have a toolchain.
 install:

@@ -26,24 +26,29 @@ fn main() -> Result<()> {
     fs::write(out.join("model.h"), model_header()).context("writing model.h")?;
 
     let object = out.join("syva.bpf.o");
+    let other = env::var_os("CARGO_FEATURE_OTHER_OBJECT").map(|_| "-DSYVA_OTHER_OBJECT".into());
     SkeletonBuilder::new()
         .source(SOURCE)
         .obj(&object)
-        .clang_args([
-            "-O2".into(),
-            "-mcpu=v2".into(), // clang 14's default: a newer clang is to make the same object
-            // Up to 6.1 the verifier takes a jump back for a loop, but rejects a loop whose last block
-            // falls through to its head, which is where clang likes to put it.
-            "-mllvm".into(),
-            "-disable-block-placement".into(),
-            "-Wall".into(),
-            "-Werror".into(),
-            "-Wno-unused-function".into(),
-            "-Wno-address-of-packed-member".into(),
-            format!("-ffile-prefix-map={here}=."), // the object, and its build id, name no machine
-            format!("-ffile-prefix-map={}=out", out.display()),
-            format!("-I{}", out.display()),
-        ])
+        .clang_args(
+            [
+                String::from("-O2"),
+                "-mcpu=v2".into(), // clang 14's default: a newer clang is to make the same object
+                // Up to 6.1 the verifier takes a jump back for a loop, but rejects a loop whose last block
+                // falls through to its head, which is where clang likes to put it.
+                "-mllvm".into(),
+                "-disable-block-placement".into(),
+                "-Wall".into(),
+                "-Werror".into(),
+                "-Wno-unused-function".into(),
+                "-Wno-address-of-packed-member".into(),
+                format!("-ffile-prefix-map={here}=."), // the object, and its build id, name no machine
+                format!("-ffile-prefix-map={}=out", out.display()),
+                format!("-I{}", out.display()),
+            ]
+            .into_iter()
+            .chain(other),
+        )
         .build_and_generate(out.join("syva.skel.rs"))
         .with_context(|| format!("compiling {SOURCE} with clang (needs clang, libelf and zlib)"))?;
     fs::write(out.join("build_id.rs"), build_id(&object)?).context("writing build_id.rs")?;

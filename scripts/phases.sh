@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs make targets one after another, goes on after a failure, and ends with what each took, what
-# failed and how many checks passed. `make test` calls it: scripts/phases.sh LOG_DIR TARGET...
+# failed and how many checks passed. `make test` and `make test-long` call it: scripts/phases.sh LOG_DIR TARGET...
 set -euo pipefail
 
 logs=$1
@@ -39,6 +39,8 @@ fi
 # Unit tests as nextest or cargo test counts them.
 sed -n 's/^ *Summary \[[^]]*\] */unit: /p; s/^test result: /unit: /p' "$logs/phase-unit.log" 2>/dev/null |
 	grep -v ': ok\. 0 passed; 0 failed; 0 ignored' || true
+# Tests that count something say so in a line of this kind.
+sed -n 's/^ *\(crash cycles: .*\)/\1/p' "$logs/phase-unit.log" 2>/dev/null || true
 # A suite that did not pass counts as one failure even if no check of its own failed.
 { cat "$results" 2>/dev/null || true; } | awk -F'\t' '
 	{ kind = $2 == "demo" ? "demo" : "vm"; passed[kind] += $4; failed[kind] += $5 }

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Stops and removes what install.sh installed, with the same PREFIX and DESTDIR. Enforcement ends.
+# Stops and removes what install.sh installed, with the same PREFIX and DESTDIR. Enforcement ends: what the
+# daemon left pinned, whether it runs or not, is removed before the program that can remove it.
 #   PURGE=1  removes the journal as well, which is the node's history, and what was set in /etc
 set -euo pipefail
 
@@ -10,13 +11,29 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 state=$destdir/var/lib/syva
 settings=("$destdir/etc/default/syva-core" "$destdir/etc/systemd/system/syva-core.service.d")
-pins=/sys/fs/bpf/syva
+
+# Ends enforcement. --pin-dir in a drop-in is not known here: docs/operations.md.
+unload() {
+	local core=$prefix/bin/syva-core set=
+	if [ -n "$destdir" ]; then return; fi
+	if [ -r /etc/default/syva-core ]; then
+		set=$(sed -n 's/^SYVA_PIN_DIR=//p' /etc/default/syva-core | tail -n 1 | tr -d "\"'")
+	fi
+	set=${set:-/sys/fs/bpf/syva}
+	if [ ! -e "$set" ]; then return; fi
+	if [ ! -x "$core" ]; then
+		echo "uninstall: programs are pinned in $set, and there is no $core to remove them: install it again first" >&2
+		exit 1
+	fi
+	SYVA_PIN_DIR=$set "$core" --unload
+}
 
 live=
 if [ -z "$destdir" ] && [ -d /run/systemd/system ]; then live=yes; fi
 if [ "$live" ] && [ -e "$units/syva-core.service" ]; then
 	systemctl disable --now --quiet syva-core.service
 fi
+unload
 rm -f "$destdir$units/syva-core.service"
 if [ "$units" != /etc/systemd/system ] && [ -d "$destdir$units" ]; then
 	# Made for the unit, unless something else is in them.
@@ -27,8 +44,6 @@ for program in "${programs[@]}" "$alias_of_cli"; do rm -f "$destdir$prefix/bin/$
 if [ "$live" ]; then
 	systemctl daemon-reload
 	systemctl reset-failed syva-core.service 2>/dev/null || true
-	# Programs that are pinned enforce without the daemon.
-	rm -rf "$pins"
 fi
 if [ "${PURGE:-}" = 1 ]; then
 	rm -rf "$state" "${settings[@]}"

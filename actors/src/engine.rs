@@ -323,7 +323,7 @@ impl Engine {
     }
 
     /// Stops every actor and waits until the last has ended; the journal's lock is free then.
-    /// Programs and maps go with the kernel object, as long as nothing is pinned.
+    /// Programs and maps that are pinned stay; others go with the kernel object.
     pub async fn stop(mut self) {
         self.supervisor.stop(None);
         if let Some(running) = self.running.take() {

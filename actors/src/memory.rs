@@ -170,6 +170,7 @@ impl Kernel for MemoryKernel {
             hooks: Hook::ALL.iter().map(state).collect(),
             self_tests: Vec::new(),
             missing: Vec::new(),
+            pinned: false,
             build: 0,
             kernel_release: String::new(),
         })

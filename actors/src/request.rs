@@ -3,7 +3,7 @@
 use syva_model::admit::{Refusal, RefusalKind};
 use syva_model::command::{Attach, Command, Pod, Policy};
 use syva_model::fold::scope;
-use syva_model::image::{CgroupId, Scope};
+use syva_model::image::{CgroupId, Mode, Scope};
 use syva_model::kernel::Prober;
 use syva_model::name::{BadName, Party, ZoneName};
 
@@ -83,6 +83,15 @@ pub enum Request {
         zone: String,
         /// The claim's path, as listings show it.
         path: String,
+    },
+    /// Change the node's mode.
+    SetMode(Mode),
+    /// Give a zone a mode of its own, or have it follow the node's.
+    SetZoneMode {
+        /// The zone's name.
+        zone: String,
+        /// Its own mode; none: the node's.
+        mode: Option<Mode>,
     },
     /// Give a zone a socket of the host.
     AllowHostSocket {
@@ -200,6 +209,11 @@ impl Request {
             Request::RemoveHostPath { zone, path } => Command::RemoveHostPath {
                 zone: zone_name(zone)?,
                 path: resolve::spelled(&path),
+            },
+            Request::SetMode(mode) => Command::SetMode { mode },
+            Request::SetZoneMode { zone, mode } => Command::SetZoneMode {
+                zone: zone_name(zone)?,
+                mode,
             },
             Request::AllowHostSocket { zone, path } => Command::AllowHostSocket {
                 zone: zone_name(zone)?,

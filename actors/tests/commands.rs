@@ -170,6 +170,8 @@ async fn what_is_behind_is_tried_again_before_the_timer() {
     host.kernel
         .set_fault(Some(Fault::Refuse(Table::Zones, EIO)));
     assert!(submit(&engine, register("web")).await.is_err());
+    // Health hears of it a little later than the caller.
+    reasons_are(&engine, &[BEHIND]).await;
     host.kernel.set_fault(None);
     reasons_are(&engine, &[]).await;
     assert!(host.agrees_with(&engine.journal()));

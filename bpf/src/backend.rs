@@ -18,6 +18,9 @@ use crate::events::Ring;
 use crate::iter::Probe;
 use crate::load::{self, Programs};
 use crate::map::Map;
+use crate::mapped::Mapped;
+use crate::missed::MissedMoves;
+use crate::pins::{Pins, release};
 use crate::skel::BUILD;
 use crate::tables::{Claims, HostSockets, MemberFilter, Members, Pairs, Zones};
 use crate::{error, selftest, vantage};
@@ -25,6 +28,7 @@ use crate::{error, selftest, vantage};
 /// The real kernel.
 pub struct LibbpfKernel {
     cgroup_root: PathBuf,
+    pin_dir: Option<PathBuf>,
     loaded: Option<Running>,
 }
 
@@ -39,7 +43,17 @@ impl LibbpfKernel {
     pub fn new(cgroup_root: PathBuf) -> LibbpfKernel {
         LibbpfKernel {
             cgroup_root,
+            pin_dir: None,
             loaded: None,
+        }
+    }
+
+    /// One that leaves its programs and maps behind, pinned in that directory, and begins with those
+    /// it finds there. [`crate::release`] removes them.
+    pub fn pinned_in(self, dir: PathBuf) -> LibbpfKernel {
+        LibbpfKernel {
+            pin_dir: Some(dir),
+            ..self
         }
     }
 
@@ -79,7 +93,8 @@ impl Kernel for LibbpfKernel {
             running.programs.attach_missing();
         } else {
             host.check().map_err(|finding| refused(&finding))?;
-            let programs = Programs::load(capacity)?;
+            let pins = self.pin_dir.as_deref().map(Pins::lock).transpose()?;
+            let programs = Programs::load(capacity, pins)?;
             let maps = &programs.skel.maps;
             let request = Map::new(maps.probe_request.as_fd(), "probe_request")?;
             let probe = Arc::new(Probe::new(&programs.skel.progs.probe, request)?);
@@ -102,6 +117,7 @@ impl Kernel for LibbpfKernel {
             hooks,
             self_tests: selftest::run(&running.probe, &vantage::place(&self.cgroup_root)),
             missing,
+            pinned: self.pin_dir.is_some(),
             build: BUILD,
             kernel_release: host
                 .release()
@@ -149,10 +165,23 @@ impl Kernel for LibbpfKernel {
     }
 
     fn events(&self) -> Result<Box<dyn EventSource>, KernelError> {
-        let maps = &self.running()?.programs.skel.maps;
+        let skel = &self.running()?.programs.skel;
+        let maps = &skel.maps;
+        let mut watching = Vec::new();
+        for program in [&skel.progs.vfs_rename_exit, &skel.progs.vfs_link_exit] {
+            watching.push(program.as_fd().try_clone_to_owned().map_err(|e| {
+                error::from_io(
+                    "duplicate the descriptor of program",
+                    program.name().to_string_lossy(),
+                    &e,
+                )
+            })?);
+        }
+        let epoch = Mapped::new(maps.move_epoch.as_fd(), "move_epoch", 8)?;
         let events = MapHandle::try_from(&*maps.events)
             .map_err(|e| error::from_libbpf("duplicate the descriptor of map", "events", &e))?;
-        Ok(Box::new(Ring::new(events)?))
+        let moves = MissedMoves::new(watching, epoch);
+        Ok(Box::new(Ring::new(events, moves)?))
     }
 
     fn prober(&self) -> Result<Arc<dyn Prober>, KernelError> {
@@ -184,7 +213,10 @@ impl Kernel for LibbpfKernel {
 
     fn unload(&mut self) -> Result<(), KernelError> {
         self.loaded = None;
-        Ok(())
+        match &self.pin_dir {
+            Some(dir) => release(dir).map(drop),
+            None => Ok(()),
+        }
     }
 }
 

@@ -85,7 +85,7 @@ fn the_kernel_s_decision_is_the_reference_s() {
         assert_eq!(answer, decide(&question), "{question:?}");
         asked += 1;
     }
-    assert_eq!(asked, 3 * 3 * 6 * 6 * 32);
+    assert_eq!(asked, 3 * 4 * 6 * 6 * 32);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn what_is_settled_without_looking_is_allowed_whatever_the_rows_say() {
 
 #[test]
 fn the_own_zone_and_unclaimed_files_are_settled_without_looking() {
-    use Operation::{Control, Inspect, Use};
+    use Operation::{Control, Inspect, Relabel, Use};
     let settled = |kind: ObjectKind, operation: Operation, object| {
         syva_settled(kind as u32, operation as u32, 1, object) != 0
     };
@@ -110,4 +110,6 @@ fn the_own_zone_and_unclaimed_files_are_settled_without_looking() {
     assert!(!settled(ObjectKind::Task, Control, 1));
     assert!(!settled(ObjectKind::Task, Use, ZoneId::HOST.0));
     assert!(!settled(ObjectKind::File, Use, 2));
+    assert!(!settled(ObjectKind::File, Relabel, 1));
+    assert!(!settled(ObjectKind::File, Relabel, ZoneId::HOST.0));
 }

@@ -11,6 +11,7 @@ use syva_model::image::{CgroupId, ZoneId};
 use syva_model::kernel::{EventSource, KernelError, KernelEvent, Verdict};
 
 use crate::error;
+use crate::missed::MissedMoves;
 use crate::pod::{text_of, value_of};
 use crate::skel::types::{event, verdict};
 use crate::tables::key_from;
@@ -26,6 +27,7 @@ struct Batch {
 pub(crate) struct Ring {
     ring: RingBuffer<'static>,
     batch: Arc<Mutex<Batch>>,
+    moves: MissedMoves,
     /// Keeps the descriptor that the ring polls open.
     _map: MapHandle,
 }
@@ -37,7 +39,8 @@ impl fmt::Debug for Ring {
 }
 
 impl Ring {
-    pub(crate) fn new(map: MapHandle) -> Result<Self, KernelError> {
+    /// Reads `map`; whoever polls it also looks for moves that were missed.
+    pub(crate) fn new(map: MapHandle, moves: MissedMoves) -> Result<Self, KernelError> {
         let batch = Arc::new(Mutex::new(Batch::default()));
         let filled = Arc::clone(&batch);
         let failed = |e: libbpf_rs::Error| error::from_libbpf("read the ring buffer", "events", &e);
@@ -56,6 +59,7 @@ impl Ring {
         Ok(Ring {
             ring,
             batch,
+            moves,
             _map: map,
         })
     }
@@ -67,6 +71,7 @@ impl EventSource for Ring {
         timeout: Duration,
         sink: &mut dyn FnMut(KernelEvent),
     ) -> Result<u64, KernelError> {
+        self.moves.look()?;
         let polled = self.ring.poll(timeout);
         let batch = std::mem::take(&mut *self.batch.lock().unwrap_or_else(PoisonError::into_inner));
         batch.events.into_iter().for_each(sink);

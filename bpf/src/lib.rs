@@ -4,7 +4,7 @@
 //! follow a decision's flow: `subject.h` (who acts) → `object.h` (on what) → `decide.h` (may it) →
 //! `count.h`, `emit.h` (tell). `build.rs` compiles them and generates the types both sides share.
 //!
-//! The Rust modules follow the life of the kernel side: `load` (once `syva-host` has nothing against it) →
+//! The Rust modules follow the life of the kernel side: `load` and `pins` (once `syva-host` has nothing against it) →
 //! `tables`, `control` (what the daemon writes) → `events`, `counters`, `iter` (what it reads); `observe` is for
 //! a process that has loaded nothing.
 //! `unsafe` is allowed in `skel`, `pod`, `map`, `mapped`, `iter`, `counters` and nowhere else.
@@ -19,16 +19,20 @@ mod load;
 mod log;
 mod map;
 mod mapped;
+mod missed;
 pub mod observe;
+mod pins;
 mod pod;
 mod selftest;
 mod sites;
 mod skel;
 mod tables;
 pub mod vantage;
+mod variant;
 pub mod verify;
 
 pub use backend::LibbpfKernel;
+pub use pins::{Released, release};
 
 #[cfg(test)]
 mod decide_test;

@@ -10,12 +10,14 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use syva_model::hook::Hook;
 use syva_model::kernel::{Capacity, HookState, KernelError};
 
+use crate::pins::Pins;
 use crate::skel::{OpenSyvaSkel, SyvaSkel, SyvaSkelBuilder};
-use crate::{error, log};
+use crate::{error, log, variant};
 
 /// A loaded object and what of it is attached.
 pub(crate) struct Programs {
     pub(crate) skel: SyvaSkel<'static>,
+    pins: Option<Pins>,
     companions: Vec<Attached<Companion>>,
     hooks: Vec<Attached<Hook>>,
 }
@@ -35,17 +37,39 @@ pub(crate) enum Companion {
     PrivateMount,
     /// … and by their superblocks.
     Superblock,
+    /// The second program of hook `inode_setxattr`, where the kernel asks it of access control lists…
+    SetAcl,
+    /// … and that of `inode_removexattr`.
+    RemoveAcl,
 }
 
 /// In the order of attaching: nothing may be decided before what it rests on is kept true.
-const COMPANIONS: [Companion; 6] = [
+const COMPANIONS: [Companion; 8] = [
     Companion::CgroupMkdir,
     Companion::CgroupRelease,
     Companion::Rename,
     Companion::Link,
     Companion::PrivateMount,
     Companion::Superblock,
+    Companion::SetAcl,
+    Companion::RemoveAcl,
 ];
+
+impl Companion {
+    fn program<'a>(self, skel: &'a SyvaSkel<'static>) -> &'a ProgramMut<'a> {
+        let progs = &skel.progs;
+        match self {
+            Companion::CgroupMkdir => &progs.cgroup_mkdir,
+            Companion::CgroupRelease => &progs.cgroup_release,
+            Companion::Rename => &progs.vfs_rename_exit,
+            Companion::Link => &progs.vfs_link_exit,
+            Companion::PrivateMount => &progs.clone_private_mount_exit,
+            Companion::Superblock => &progs.sb_set_mnt_opts,
+            Companion::SetAcl => &progs.inode_set_acl,
+            Companion::RemoveAcl => &progs.inode_remove_acl,
+        }
+    }
+}
 
 struct Attached<T> {
     what: T,
@@ -53,57 +77,78 @@ struct Attached<T> {
 }
 
 impl<T> Attached<T> {
-    fn again(&mut self, program: &ProgramMut<'_>) {
+    fn new(what: T) -> Attached<T> {
+        Attached {
+            what,
+            link: Err("not attached yet".into()),
+        }
+    }
+
+    /// Attaches it if it is not. It counts as attached once it is pinned too, if it is to be.
+    fn again(&mut self, program: &ProgramMut<'_>, pins: Option<&Pins>) {
         if self.link.is_err() {
-            self.link = program.attach().map_err(|e| format!("{e:#}"));
+            self.link = attach(program, pins);
         }
     }
 }
 
+fn attach(program: &ProgramMut<'_>, pins: Option<&Pins>) -> Result<Link, String> {
+    let mut link = program.attach().map_err(|e| format!("{e:#}"))?;
+    if let Some(pins) = pins {
+        let name = program.name().to_string_lossy();
+        pins.replace(&name, &mut link).map_err(|e| e.to_string())?;
+    }
+    Ok(link)
+}
+
 impl Programs {
-    /// Opens, loads and attaches.
-    pub(crate) fn load(capacity: &Capacity) -> Result<Programs, KernelError> {
+    /// Opens, loads and attaches; with pins, on the maps that are pinned, and in place of the programs
+    /// that are.
+    pub(crate) fn load(capacity: &Capacity, pins: Option<Pins>) -> Result<Programs, KernelError> {
         let mut open = open()?;
         size(&mut open, capacity)?;
         tell_mount_namespace(&mut open)?;
-        let skel = load(open)?;
-        let unattached = || Err(String::from("not attached yet"));
+        if let Some(pins) = &pins {
+            pins.tell(&mut open)?;
+        }
+        let skel = load(open).map_err(|failure| match &pins {
+            Some(pins) if failure.remedy.is_empty() => pins.explain(failure),
+            _ => failure,
+        })?;
+        let companions = COMPANIONS.into_iter();
+        let companions = companions.filter(|what| what.program(&skel).autoload());
         let mut programs = Programs {
+            companions: companions.map(Attached::new).collect(),
             skel,
-            companions: COMPANIONS
-                .iter()
-                .map(|what| Attached {
-                    what: *what,
-                    link: unattached(),
-                })
-                .collect(),
-            hooks: Hook::ALL
-                .iter()
-                .map(|what| Attached {
-                    what: *what,
-                    link: unattached(),
-                })
-                .collect(),
+            pins,
+            hooks: Hook::ALL.iter().copied().map(Attached::new).collect(),
         };
         programs.attach_missing();
+        programs.forget_former()?;
         Ok(programs)
+    }
+
+    /// Lets go of pinned programs that this object does not have. Those of it that could not be
+    /// attached keep their former ones.
+    fn forget_former(&self) -> Result<(), KernelError> {
+        let Some(pins) = &self.pins else {
+            return Ok(());
+        };
+        let names: Vec<_> = programs(&self.skel)
+            .map(|program| program.name().to_string_lossy().into_owned())
+            .collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        pins.retain(&names)
     }
 
     /// Attaches what is not attached.
     pub(crate) fn attach_missing(&mut self) {
-        let progs = &self.skel.progs;
+        let (progs, pins) = (&self.skel.progs, self.pins.as_ref());
         for companion in &mut self.companions {
-            companion.again(match companion.what {
-                Companion::CgroupMkdir => &progs.cgroup_mkdir,
-                Companion::CgroupRelease => &progs.cgroup_release,
-                Companion::Rename => &progs.vfs_rename_exit,
-                Companion::Link => &progs.vfs_link_exit,
-                Companion::PrivateMount => &progs.clone_private_mount_exit,
-                Companion::Superblock => &progs.sb_set_mnt_opts,
-            });
+            companion.again(companion.what.program(&self.skel), pins);
         }
         for hook in &mut self.hooks {
-            hook.again(match hook.what {
+            let program = match hook.what {
                 Hook::FileOpen => &progs.file_open,
                 Hook::TaskKill => &progs.task_kill,
                 Hook::UnixStreamConnect => &progs.unix_stream_connect,
@@ -112,7 +157,21 @@ impl Programs {
                 Hook::PtraceAccessCheck => &progs.ptrace_access_check,
                 Hook::PtraceTraceme => &progs.ptrace_traceme,
                 Hook::UnixMaySend => &progs.unix_may_send,
-            });
+                Hook::FileMprotect => &progs.file_mprotect,
+                Hook::FileReceive => &progs.file_receive,
+                Hook::InodeCreate => &progs.inode_create,
+                Hook::InodeMkdir => &progs.inode_mkdir,
+                Hook::InodeMknod => &progs.inode_mknod,
+                Hook::InodeSymlink => &progs.inode_symlink,
+                Hook::InodeLink => &progs.inode_link,
+                Hook::InodeRename => &progs.inode_rename,
+                Hook::InodeUnlink => &progs.inode_unlink,
+                Hook::InodeRmdir => &progs.inode_rmdir,
+                Hook::InodeSetattr => &progs.inode_setattr,
+                Hook::InodeSetxattr => &progs.inode_setxattr,
+                Hook::InodeRemovexattr => &progs.inode_removexattr,
+            };
+            hook.again(program, pins);
         }
     }
 
@@ -153,6 +212,12 @@ impl Programs {
                     Companion::Superblock => {
                         "sb_set_mnt_opts: files behind the host's overlays are judged as well"
                     }
+                    Companion::SetAcl => {
+                        "inode_set_acl: access control lists of other zones' files can be set"
+                    }
+                    Companion::RemoveAcl => {
+                        "inode_remove_acl: access control lists of other zones' files can be removed"
+                    }
                 };
                 Some(format!("{meaning} ({problem})"))
             })
@@ -172,9 +237,11 @@ pub(crate) fn open() -> Result<OpenSyvaSkel<'static>, KernelError> {
     if let Err(errno) = setrlimit(Resource::Memlock, unlimited) {
         tracing::debug!(%errno, "raising RLIMIT_MEMLOCK");
     }
-    SyvaSkelBuilder::default()
+    let mut open = SyvaSkelBuilder::default()
         .open(Box::leak(Box::new(MaybeUninit::uninit())))
-        .map_err(|e| error::from_libbpf("open", "the BPF object", &e))
+        .map_err(|e| error::from_libbpf("open", "the BPF object", &e))?;
+    variant::fit(&mut open)?;
+    Ok(open)
 }
 
 /// Loads; the error ends with what the verifier said.
@@ -218,11 +285,13 @@ fn tell_mount_namespace(open: &mut OpenSyvaSkel<'_>) -> Result<(), KernelError> 
     Ok(())
 }
 
-/// A loaded object's every program, by name.
+/// A loaded object's every program, by name, but for those this kernel has no hook for.
 pub(crate) fn programs<'a>(
     skel: &'a SyvaSkel<'static>,
 ) -> impl Iterator<Item = ProgramMut<'a>> + 'a {
-    skel.object().progs_mut()
+    skel.object()
+        .progs_mut()
+        .filter(|program| program.autoload())
 }
 
 /// A loaded object's every map.

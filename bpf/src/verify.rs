@@ -41,6 +41,7 @@ pub fn each_alone() -> Result<Vec<Alone>, KernelError> {
     let names: Vec<String> = load::open()?
         .open_object()
         .progs()
+        .filter(|program| program.autoload())
         .map(|program| program.name().to_string_lossy().into_owned())
         .collect();
     names

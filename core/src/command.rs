@@ -302,6 +302,13 @@ pub enum Command {
         /// The new mode.
         mode: Mode,
     },
+    /// Gives a zone a mode of its own, or has it follow the node's again.
+    SetZoneMode {
+        /// The zone.
+        zone: ZoneName,
+        /// Its own mode; none: the node's.
+        mode: Option<Mode>,
+    },
     /// The daemon found itself on a new boot: memberships are void, claims were resolved again.
     Boot {
         /// What every claimed path is now.
@@ -349,6 +356,7 @@ impl Command {
             Command::RegisterHostPath { .. } => "register_host_path",
             Command::RemoveHostPath { .. } => "remove_host_path",
             Command::SetMode { .. } => "set_mode",
+            Command::SetZoneMode { .. } => "set_zone_mode",
             Command::Boot { .. } => "boot",
             Command::CgroupGone { .. } => "cgroup_gone",
             Command::AllowHostSocket { .. } => "allow_host_socket",

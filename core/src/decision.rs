@@ -19,11 +19,19 @@ pub enum Operation {
     /// Taking a task over (ptrace's ATTACH mode, traceme). Inside the zone it needs
     /// [`ZoneRow::allow_ptrace`]; a pair of two zones does not open it.
     Control,
+    /// Changing what a claim reaches: linking a file to where its label would be another, renaming
+    /// what is claimed itself. Nothing opens it to a zone that is not privileged.
+    Relabel,
 }
 
 impl Operation {
     /// Every class.
-    pub const ALL: [Operation; 3] = [Operation::Use, Operation::Inspect, Operation::Control];
+    pub const ALL: [Operation; 4] = [
+        Operation::Use,
+        Operation::Inspect,
+        Operation::Control,
+        Operation::Relabel,
+    ];
 }
 
 /// Everything a decision may depend on.
@@ -74,6 +82,7 @@ pub fn decide(question: &Question) -> Answer {
     let refused = match object {
         // Nothing may reach what is changing zone, nor what the kernel could not identify (I3, I9).
         ZoneId::LIMBO | ZoneId::UNKNOWN => true,
+        _ if operation == Operation::Relabel => true,
         ZoneId::HOST if kind == ObjectKind::File => false,
         // The host in a pair opens tracing its tasks too: the operator named it.
         ZoneId::HOST => !(pair || given && kind == ObjectKind::Socket),

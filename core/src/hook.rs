@@ -61,6 +61,25 @@ hooks! {
         "being traced, at its own wish, by a parent that may not attach to it";
     UnixMaySend = 7, "unix_may_send", Socket,
         "sending a datagram to a Unix socket of another zone or of the host, and connecting to one";
+    FileMprotect = 8, "file_mprotect", File, "making a mapping of another zone's file executable later";
+    FileReceive = 9, "file_receive", File, "receiving a descriptor of another zone's file from another task";
+    InodeCreate = 10, "inode_create", File, "making a file in a directory of another zone";
+    InodeMkdir = 11, "inode_mkdir", File, "making a directory in one of another zone";
+    InodeMknod = 12, "inode_mknod", File,
+        "making a device, a pipe or a bound Unix socket in a directory of another zone";
+    InodeSymlink = 13, "inode_symlink", File, "making a symbolic link in a directory of another zone";
+    InodeLink = 14, "inode_link", File,
+        "linking a file of another zone, or into a directory of one; linking a file to where its zone would be another";
+    InodeRename = 15, "inode_rename", File,
+        "renaming or replacing what is another zone's, out of or into its directories; renaming what is claimed itself";
+    InodeUnlink = 16, "inode_unlink", File, "removing a file of another zone, or from a directory of one";
+    InodeRmdir = 17, "inode_rmdir", File, "removing a directory of another zone, or from one";
+    InodeSetattr = 18, "inode_setattr", File,
+        "changing the mode, owner, times or size of a file of another zone";
+    InodeSetxattr = 19, "inode_setxattr", File,
+        "setting an extended attribute or an access control list of a file of another zone";
+    InodeRemovexattr = 20, "inode_removexattr", File,
+        "removing an extended attribute or an access control list of a file of another zone";
 }
 
 impl Hook {

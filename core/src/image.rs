@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::host_socket::Grant;
 
-/// The layout of the pinned maps. A daemon that meets a higher one refuses and leaves it enforcing.
+/// The layout of the pinned maps: their names, types, sizes that no option sets, and what their keys and
+/// values mean. A release that changes any of it, by one hook more already, has another number. A daemon
+/// that meets pins of another one refuses and leaves them enforcing.
 pub const SCHEMA: u32 = 1;
 
 /// A zone's number. Never reused, never 0 for a registered zone.

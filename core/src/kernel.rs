@@ -76,6 +76,8 @@ pub struct Loaded {
     pub self_tests: Vec<SelfTest>,
     /// What is missing here and what that means, by name (optional hooks, map types).
     pub missing: Vec<String>,
+    /// Whether what is attached outlives this process.
+    pub pinned: bool,
     /// Identifies the BPF object (the first eight bytes of its SHA-256).
     pub build: u64,
     /// The kernel's release (`uname -r`), empty in memory.

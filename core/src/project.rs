@@ -88,7 +88,7 @@ fn zone_row(state: &State, id: ZoneId) -> Option<ZoneRow> {
     let zone = state.zone_by_id(id)?;
     Some(ZoneRow {
         privileged: zone.policy.zone_type == ZoneType::Privileged,
-        audit: state.mode == Mode::Audit,
+        audit: state.mode_of(zone) == Mode::Audit,
         allow_ptrace: zone.policy.allow_ptrace,
     })
 }

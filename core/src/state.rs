@@ -23,6 +23,8 @@ pub struct Zone {
     pub id: ZoneId,
     /// Its policy. The policy's host paths are claims.
     pub policy: Policy,
+    /// Its own mode; none: the node's. No part of the policy, whose owner need not know of it.
+    pub mode: Option<Mode>,
     /// Whether it goes when its last member goes.
     pub draining: bool,
     /// The entry that created it.
@@ -225,6 +227,19 @@ impl State {
     /// The encoder's own, which nothing in a state can bring about today.
     pub fn digest(&self) -> Result<Hash, rmp_serde::encode::Error> {
         rmp_serde::to_vec_named(self).map(|bytes| Hash::of(&bytes))
+    }
+
+    /// What becomes of a zone's denials: as its own mode says, or else the node's.
+    pub fn mode_of(&self, zone: &Zone) -> Mode {
+        zone.mode.unwrap_or(self.mode)
+    }
+
+    /// What is told of a zone that has this mode of its own, or none.
+    pub(crate) fn said_of_mode(&self, zone: &ZoneName, mode: Option<Mode>) -> String {
+        match mode {
+            Some(mode) => format!("zone {zone}: mode is {}", mode.name()),
+            None => format!("zone {zone}: mode is the node's, {}", self.mode.name()),
+        }
     }
 
     /// The zone with that id.

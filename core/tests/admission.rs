@@ -275,6 +275,47 @@ fn every_capacity_is_checked_before_the_kernel_meets_it() {
 }
 
 #[test]
+fn a_zone_s_own_mode_goes_before_the_node_s_until_it_follows_again() {
+    let mut world = two_zones();
+    let set = |mode| Command::SetZoneMode {
+        zone: zone("web"),
+        mode,
+    };
+    let audited = |world: &World| -> Vec<_> {
+        let rows = world.image.zones.iter();
+        let rows = rows.filter(|(_, row)| row.audit);
+        rows.map(|(id, _)| world.state.zone_label(*id)).collect()
+    };
+    let reply = world.run(set(Some(Mode::Audit))).expect("changed");
+    assert_eq!(reply.message, "zone web: mode is audit");
+    assert_eq!(audited(&world), ["web"]);
+    world.run(set(Some(Mode::Audit))).expect("so already");
+    assert!(world.steps.is_empty());
+    // It stays with the zone, whatever becomes of the node's mode and of the policy.
+    let node = |mode| Command::SetMode { mode };
+    world.run(node(Mode::Audit)).expect("changed");
+    world
+        .run(set(Some(Mode::Enforce)))
+        .expect("enforced on an audited node");
+    assert_eq!(audited(&world), ["db"]);
+    world
+        .run(with_policy("web", &["db"], vec![]))
+        .expect("updated");
+    assert_eq!(audited(&world), ["db"]);
+    let reply = world.run(set(None)).expect("follows");
+    assert_eq!(reply.message, "zone web: mode is the node's, audit");
+    assert_eq!(audited(&world).len(), 2);
+    world.run(node(Mode::Enforce)).expect("changed");
+    assert_eq!(audited(&world), [""; 0]);
+    let nobody = Command::SetZoneMode {
+        zone: zone("nobody"),
+        mode: None,
+    };
+    let refusal = world.run(nobody).expect_err("there is no such zone");
+    assert_eq!(refusal.kind, NotFound);
+}
+
+#[test]
 fn the_mode_is_every_zone_s() {
     let mut world = two_zones();
     world

@@ -54,6 +54,13 @@ fn command() -> impl Strategy<Value = Command> {
         any::<bool>().prop_map(|audit| Command::SetMode {
             mode: if audit { Mode::Audit } else { Mode::Enforce }
         }),
+        (any_zone(), prop::option::of(any::<bool>())).prop_map(|(name, audit)| {
+            let mode = |audit| if audit { Mode::Audit } else { Mode::Enforce };
+            Command::SetZoneMode {
+                zone: zone(name),
+                mode: audit.map(mode),
+            }
+        }),
         (any_zone(), 0..SOCKETS.len(), 0..2u32)
             .prop_map(|(name, n, dev)| { allow_socket(name, socket(SOCKETS[n], 24 + dev)) }),
         (any_zone(), 0..SOCKETS.len()).prop_map(|(name, n)| deny_socket(name, SOCKETS[n])),

@@ -80,7 +80,8 @@ pub fn cgroups(host: &Host) -> Finding {
     Finding::problem(name, found, advice)
 }
 
-/// Where BPF objects can be kept without a process. Nothing is pinned yet, so nothing fails without.
+/// Where programs and maps are pinned, which keeps them without a process. A daemon can be told another
+/// place, or to pin nothing, so this alone prevents nothing.
 pub fn bpffs(host: &Host) -> Finding {
     let (name, place) = ("bpffs", "/sys/fs/bpf");
     let text = mountinfo(host).unwrap_or_default();
@@ -88,7 +89,10 @@ pub fn bpffs(host: &Host) -> Finding {
         Some((_, "bpf")) => Finding::ok(name, format!("bpffs is mounted on {place}")),
         _ => Finding::warning(
             name,
-            format!("bpffs is not mounted on {place}; nothing is pinned there yet"),
+            format!(
+                "bpffs is not mounted on {place}: the daemon pins its programs there and does not \
+                 start without, unless --pin-dir names another place or is off"
+            ),
             format!("mount -t bpf bpffs {place}"),
         ),
     }

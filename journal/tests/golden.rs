@@ -29,7 +29,7 @@ const CURRENT: &str = "v1";
 
 /// The kinds of all commands. The match makes a new one a compile error here: add it to the list
 /// and to [`commands`], and bless.
-const KINDS: [&str; 13] = {
+const KINDS: [&str; 14] = {
     const fn _every_command_is_listed(command: &Command) {
         match command {
             Command::RegisterZone { .. }
@@ -41,6 +41,7 @@ const KINDS: [&str; 13] = {
             | Command::RegisterHostPath { .. }
             | Command::RemoveHostPath { .. }
             | Command::SetMode { .. }
+            | Command::SetZoneMode { .. }
             | Command::Boot { .. }
             | Command::CgroupGone { .. }
             | Command::AllowHostSocket { .. }
@@ -61,6 +62,7 @@ const KINDS: [&str; 13] = {
         "remove_host_path",
         "allow_host_socket",
         "deny_host_socket",
+        "set_zone_mode",
     ]
 };
 
@@ -251,8 +253,20 @@ fn of_host_sockets() -> Vec<Command> {
     ]
 }
 
+fn of_modes() -> Vec<Command> {
+    let mode = |mode| Command::SetZoneMode {
+        zone: zone("web"),
+        mode,
+    };
+    vec![
+        mode(Some(Mode::Audit)),
+        mode(Some(Mode::Enforce)),
+        mode(None),
+    ]
+}
+
 fn all_commands() -> Vec<Command> {
-    [commands(), of_host_sockets()].concat()
+    [commands(), of_host_sockets(), of_modes()].concat()
 }
 
 fn written_today() -> Vec<Vec<u8>> {

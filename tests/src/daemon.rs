@@ -347,7 +347,16 @@ impl Answer {
 ///
 /// # Errors
 /// What was waited for, if it does not come; the condition's own.
-pub fn eventually(
+pub fn eventually(what: &str, holds: impl FnMut() -> Result<bool, Failure>) -> Result<(), Failure> {
+    eventually_asking_every(Duration::from_millis(10), what, holds)
+}
+
+/// As [`eventually`], with longer pauses, for what is dear to ask.
+///
+/// # Errors
+/// As [`eventually`].
+pub fn eventually_asking_every(
+    pause: Duration,
     what: &str,
     mut holds: impl FnMut() -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
@@ -356,7 +365,7 @@ pub fn eventually(
         if Instant::now() > deadline {
             return Err(format!("{what}: not within {PATIENCE:?}").into());
         }
-        thread::sleep(Duration::from_millis(10));
+        thread::sleep(pause);
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ pub struct Suite {
     pub claims: &'static str,
     /// The kernels it is meant for, by the names of [`crate::vm::kernels::ALL`].
     pub kernels: &'static [&'static str],
-    /// The kernels `make test` runs it on.
+    /// The kernels `make test` runs it on; none for what only `make test-long` has time for.
     pub gate: &'static [&'static str],
     /// Seconds after which the guest is killed and the suite has failed.
     pub limit: u64,
@@ -70,7 +70,7 @@ pub const ALL: &[Suite] = &[
         claims: "this kernel accepts every program, alone and with the others",
         gate: EVERY,
         limit: 300,
-        budget: 60,
+        budget: 90,
         run: guest::load::run,
         ..SUITE
     },
@@ -148,6 +148,19 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "mutate",
+        claims: "what is another zone's is not changed by any call, and opened by none",
+        limit: 300,
+        budget: 120,
+        boot: Boot {
+            modules: &["virtio_pci", "virtio_blk", "ext4"],
+            disk: 16,
+            ..Boot::DEFAULT
+        },
+        run: guest::enforce::mutate,
+        ..SUITE
+    },
+    Suite {
         name: "daemon",
         claims: "a daemon keeps zones apart over restarts, drift, a new boot and cgroups that come and go",
         limit: 400,
@@ -219,12 +232,60 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "crash-cycles",
+        claims: "a daemon killed under load, and one that dies at each step, loses nothing acknowledged",
+        gate: &["6.1"],
+        limit: 400,
+        budget: 120,
+        pack: &["syva-core", "syva-core-failpoints", "syva-cli"],
+        run: guest::crash::cycles::some,
+        ..SUITE
+    },
+    // What `make test-long` runs beside everything else: no change has to wait for it.
+    Suite {
+        name: "crash-cycles-long",
+        claims: "the same, again and again",
+        gate: &[],
+        limit: 3000,
+        budget: 1500,
+        pack: &["syva-core", "syva-core-failpoints", "syva-cli"],
+        run: guest::crash::cycles::many,
+        ..SUITE
+    },
+    Suite {
         name: "disk-full",
         claims: "a full disk stops commands and nothing else, and is over when there is room",
         limit: 300,
         budget: 90,
         pack: &["syva-core", "syva-core-failpoints", "syva-cli"],
         run: guest::disk_full::run,
+        ..SUITE
+    },
+    Suite {
+        name: "gapless",
+        claims: "enforcement outlives the daemon: killed, stopped, refused a start, started over and over",
+        limit: 600,
+        budget: 120,
+        boot: Boot {
+            modules: &["overlay"],
+            ..Boot::DEFAULT
+        },
+        pack: &["syva-core", "syva-core-next", "syva-cli"],
+        run: guest::gapless::run,
+        ..SUITE
+    },
+    Suite {
+        name: "gapless-long",
+        claims: "the same, started fifty times in a row",
+        gate: &[],
+        limit: 900,
+        budget: 500,
+        boot: Boot {
+            modules: &["overlay"],
+            ..Boot::DEFAULT
+        },
+        pack: &["syva-core", "syva-core-next", "syva-cli"],
+        run: guest::gapless::run_long,
         ..SUITE
     },
     Suite {

@@ -1,8 +1,10 @@
 //! Between the protocol's messages and the model's types.
 
+use syva_actors::Request as Ask;
 use syva_actors::request::PolicyRequest;
 use syva_model::command::{NetworkMode, Policy, ZoneType};
 use syva_model::entry::Peer;
+use syva_model::image::Mode;
 use syva_model::name::Party;
 use syva_model::state::{State, Zone};
 use tonic::transport::server::UdsConnectInfo;
@@ -82,6 +84,32 @@ pub fn zone_policy(state: &State, zone: &Zone) -> v1::ZonePolicy {
             .filter(|(_, given)| given.by_policy)
             .map(|(_, given)| given.path.clone())
             .collect(),
+    }
+}
+
+/// What a change of mode asks for.
+///
+/// # Errors
+/// `InvalidArgument` without a mode, and for a node that shall follow itself.
+pub fn mode(message: v1::SetModeRequest) -> Result<Ask, Status> {
+    let zone = message.zone_name;
+    let mode = match v1::Mode::try_from(message.mode) {
+        Ok(v1::Mode::Enforce) => Some(Mode::Enforce),
+        Ok(v1::Mode::Audit) => Some(Mode::Audit),
+        Ok(v1::Mode::Inherit) => None,
+        Ok(v1::Mode::Unspecified) => {
+            return Err(Status::invalid_argument(
+                "mode is not given: say MODE_ENFORCE, MODE_AUDIT or, of a zone, MODE_INHERIT",
+            ));
+        }
+        Err(error) => return Err(Status::invalid_argument(format!("mode: {error}"))),
+    };
+    match (zone.is_empty(), mode) {
+        (true, Some(mode)) => Ok(Ask::SetMode(mode)),
+        (true, None) => Err(Status::invalid_argument(
+            "MODE_INHERIT is a zone's: name the zone that shall follow the node",
+        )),
+        (false, mode) => Ok(Ask::SetZoneMode { zone, mode }),
     }
 }
 

@@ -151,6 +151,8 @@ impl SyvaCore for Service {
                     .to_owned(),
                     containers_active: u32::try_from(state.members_in(zone.id)).unwrap_or(u32::MAX),
                     policy: Some(convert::zone_policy(state, zone)),
+                    mode: state.mode_of(zone).name().to_owned(),
+                    own_mode: zone.mode.is_some(),
                     not_enforced: zone.policy.not_enforced(),
                 });
                 zones.collect()
@@ -397,6 +399,12 @@ impl SyvaCore for Service {
             .ask(move |state, _| listing::host_sockets(state, &name))
             .await??;
         Ok(Response::new(v1::ListHostSocketsResponse { sockets }))
+    }
+
+    async fn set_mode(&self, request: Request<v1::SetModeRequest>) -> Reply<v1::SetModeResponse> {
+        let done = self.done(request, convert::mode).await?;
+        let message = done.reply.message;
+        Ok(Response::new(v1::SetModeResponse { message }))
     }
 }
 

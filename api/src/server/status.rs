@@ -11,16 +11,20 @@ use crate::v1;
 
 /// What holds for every zone until later versions change it. README and SECURITY.md say the same.
 const NOT_YET: &[&str] = &[
-    "only opening, executing and mapping files to execute them, sending signals, ptrace and connecting to Unix stream \
-     sockets is mediated yet",
-    "nothing is pinned yet: while the daemon is down or restarts, nothing is enforced",
+    "only files (opening, executing, mapping to execute, every change), signals, ptrace and Unix sockets are mediated yet: \
+     leaving a zone's cgroup, bpf(2), shared memory and the network are not",
 ];
+
+/// What holds besides where nothing is pinned: with `--pin-dir off`, or in memory.
+const UNPINNED: &str =
+    "nothing is pinned: while the daemon is down or restarts, nothing is enforced";
 
 /// What is known of the state.
 pub struct Known {
     zones: u32,
     containers: u32,
     mode: &'static str,
+    zones_of_other_mode: Vec<String>,
     journal_seq: u64,
     applied_seq: u64,
     not_enforced: BTreeSet<String>,
@@ -39,6 +43,12 @@ impl Known {
             zones: count(state.zones.len()),
             containers: count(state.members.len()),
             mode: state.mode.name(),
+            zones_of_other_mode: state
+                .zones
+                .iter()
+                .filter(|(_, zone)| state.mode_of(zone) != state.mode)
+                .map(|(name, _)| name.to_string())
+                .collect(),
             journal_seq: state.seq(),
             applied_seq,
             not_enforced: words.collect(),
@@ -54,13 +64,16 @@ fn count(n: usize) -> u32 {
 pub fn reply(known: Known, health: &Health, counters: &Counters) -> v1::StatusResponse {
     let loaded = health.loaded.as_ref();
     let self_tests = loaded.iter().flat_map(|loaded| &loaded.self_tests);
-    let fixed = NOT_YET.iter().map(|words| (*words).to_owned());
+    let unpinned = loaded.is_some_and(|loaded| !loaded.pinned);
+    let fixed = NOT_YET.iter().copied();
+    let fixed = fixed.chain(unpinned.then_some(UNPINNED)).map(str::to_owned);
     v1::StatusResponse {
         attached: health.attached(),
         zones_active: known.zones,
         containers_active: known.containers,
         hooks: hooks(health, counters),
         mode: known.mode.to_owned(),
+        zones_of_other_mode: known.zones_of_other_mode,
         backend: loaded
             .map(|loaded| loaded.backend.to_owned())
             .unwrap_or_default(),

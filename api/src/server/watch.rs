@@ -51,9 +51,6 @@ pub fn event(delivery: &Delivery) -> v1::DenyEvent {
 fn context(denial: &Denial) -> String {
     let kernel = &denial.kernel;
     match kernel.hook {
-        Hook::FileOpen | Hook::BprmCheckSecurity | Hook::MmapFile => {
-            format!("inode {}", kernel.inode)
-        }
         Hook::TaskKill => format!("signal {} to process {}", kernel.signal, kernel.object_pid),
         Hook::UnixStreamConnect | Hook::UnixMaySend if denial.path.is_empty() => {
             "an unnamed socket".to_owned()
@@ -64,6 +61,25 @@ fn context(denial: &Denial) -> String {
         }
         Hook::PtraceAccessCheck => format!("attaching to process {}", kernel.object_pid),
         Hook::PtraceTraceme => format!("tracing process {}, which asked for it", kernel.object_pid),
+        _ => format!("inode {}", kernel.inode),
+    }
+}
+
+/// What a mutation hook is about, before the path.
+fn mutation(hook: Hook, operation: Operation) -> &'static str {
+    match hook {
+        Hook::InodeLink if operation == Operation::Relabel => {
+            "linking to where its zone would be another"
+        }
+        Hook::InodeRename if operation == Operation::Relabel => "renaming the claimed",
+        Hook::FileMprotect => "making executable the mapping of",
+        Hook::FileReceive => "receiving a descriptor of",
+        Hook::InodeCreate | Hook::InodeMkdir | Hook::InodeMknod | Hook::InodeSymlink => "making",
+        Hook::InodeLink => "linking",
+        Hook::InodeRename => "renaming or replacing",
+        Hook::InodeUnlink | Hook::InodeRmdir => "removing",
+        Hook::InodeSetxattr | Hook::InodeRemovexattr => "changing an extended attribute of",
+        _ => "changing",
     }
 }
 
@@ -79,10 +95,11 @@ pub(crate) fn what_failed(denial: &Denial) -> String {
         Hook::BprmCheckSecurity => format!("executing {}", denial.path),
         Hook::MmapFile => format!("mapping {} to execute it", denial.path),
         Hook::PtraceAccessCheck | Hook::PtraceTraceme => context(denial),
+        hook => format!("{} {}", mutation(hook, kernel.operation), denial.path),
     };
     let outcome = match kernel.verdict {
         // What a system call makes of a refusal of ptrace's right is its own: EPERM or EACCES.
-        Verdict::Deny if kernel.operation != Operation::Use => "was refused",
+        Verdict::Deny if traces(kernel) => "was refused",
         Verdict::Deny => "was refused with EPERM",
         Verdict::WouldDeny => "would be refused if the zone were not audited",
     };
@@ -97,6 +114,10 @@ pub(crate) fn what_failed(denial: &Denial) -> String {
     format!("{what} by {who} {outcome}{because}")
 }
 
+fn traces(kernel: &KernelEvent) -> bool {
+    matches!(kernel.operation, Operation::Inspect | Operation::Control)
+}
+
 fn is_host_socket(kernel: &KernelEvent) -> bool {
     kernel.object == ZoneId::HOST && kernel.hook.object_kind() == ObjectKind::Socket
 }
@@ -108,7 +129,10 @@ fn why(denial: &Denial) -> String {
         target,
         ..
     } = denial;
-    if kernel.operation != Operation::Use {
+    if kernel.operation == Operation::Relabel {
+        return format!("zone {zone} may not change what a claim reaches");
+    }
+    if traces(kernel) {
         let who = if kernel.subject == kernel.object {
             "each other".to_owned()
         } else {
@@ -132,8 +156,16 @@ fn causes(denial: &Denial) -> Vec<String> {
         ..
     } = denial;
     // Between two zones no command opens tracing, and inside one no pair does.
-    let pair = kernel.operation == Operation::Use || kernel.object == ZoneId::HOST;
+    let pair =
+        kernel.operation == Operation::Use || traces(kernel) && kernel.object == ZoneId::HOST;
     let mut causes = Vec::new();
+    if kernel.operation == Operation::Relabel {
+        causes.push(
+            "what is claimed itself is not renamed, and no file linked to where its zone would be another, by a zone \
+             that is not privileged"
+                .to_owned(),
+        );
+    }
     // What is named is what can be given: a bare name is a socket bound by a relative path.
     if is_host_socket(kernel) && denial.path.starts_with(['/', '@']) {
         causes.push(format!(
@@ -142,18 +174,18 @@ fn causes(denial: &Denial) -> Vec<String> {
             denial.path
         ));
     }
-    causes.push(if kernel.subject == kernel.object && !pair {
-        format!(
+    if traces(kernel) && kernel.subject == kernel.object {
+        causes.push(format!(
             "zone {zone} is registered without allow_ptrace (syva-cli zones register --allow-ptrace)"
-        )
+        ));
     } else if pair {
-        format!(
+        causes.push(format!(
             "the pair {zone} and {target} is not allowed; if it should be: syva-cli comms allow {zone} {target}"
-        )
-    } else {
-        "tracing across zones is refused even for an allowed pair".to_owned()
-    });
-    if kernel.hook.object_kind() == ObjectKind::File {
+        ));
+    } else if traces(kernel) {
+        causes.push("tracing across zones is refused even for an allowed pair".to_owned());
+    }
+    if kernel.hook.object_kind() == ObjectKind::File && kernel.object != ZoneId::HOST {
         causes.push(format!(
             "the path is claimed by {target}: syva-cli host-paths list --zone {target}"
         ));
@@ -230,6 +262,28 @@ mod tests {
                 assert!(!other.possible_causes.join("\n").contains("host-sockets"));
             }
         }
+    }
+
+    #[test]
+    fn of_a_change_it_is_said_what_it_was_and_of_a_relabelling_that_nothing_opens_it() {
+        let at = |hook, operation, object| KernelEvent {
+            hook,
+            ..kernel(operation, object)
+        };
+        let made = tell(at(Hook::InodeMkdir, Operation::Use, 2), "db", "/srv/db/new");
+        assert!(made.what_failed.starts_with("making /srv/db/new by gdb"));
+        assert!(made.what_failed.ends_with("was refused with EPERM"));
+        assert!(made.possible_causes[0].contains("comms allow web db"));
+        let renamed = at(Hook::InodeRename, Operation::Relabel, 1);
+        let renamed = tell(renamed, "web", "/srv/web");
+        assert!(
+            renamed
+                .what_failed
+                .starts_with("renaming the claimed /srv/web")
+        );
+        let causes = renamed.possible_causes.join("\n");
+        assert!(causes.contains("is claimed itself") && !causes.contains("comms allow"));
+        assert!(!causes.contains("allow_ptrace"));
     }
 
     #[test]

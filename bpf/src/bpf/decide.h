@@ -44,7 +44,7 @@ static inline int settled(unsigned int kind, unsigned int operation, unsigned in
 {
 	if (subject == ZONE_HOST)
 		return 1;
-	if (out_of_reach(object))
+	if (out_of_reach(object) || operation == OPERATION_RELABEL)
 		return 0;
 	if (object == subject)
 		return operation != OPERATION_CONTROL;
@@ -54,11 +54,12 @@ static inline int settled(unsigned int kind, unsigned int operation, unsigned in
 /*
  * Whether the zone's permissions and pairs open what is not settled. A pair of zones opens their
  * use, never tracing across them; the host in a pair opens both, since the operator named it. A
- * socket that was given is open if it is the host's, and opens nothing else.
+ * socket that was given is open if it is the host's, and opens nothing else. Nothing opens what
+ * would change the reach of a claim.
  */
 static inline int opened(const struct question *q)
 {
-	if (out_of_reach(q->object))
+	if (out_of_reach(q->object) || q->operation == OPERATION_RELABEL)
 		return 0;
 	if (q->object == q->subject)
 		return q->flags & ZONE_FLAG_PTRACE;

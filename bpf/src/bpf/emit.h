@@ -37,26 +37,30 @@ static __always_inline enum verdict counted(enum hook hook, enum verdict verdict
 	return verdict;
 }
 
-/* Answers and counts. Rows are looked up only if they can matter. */
+/* Answers. Rows are looked up only if they can matter. */
+static __always_inline enum verdict ask(enum object_kind kind, enum operation operation,
+					const struct subject *subject, __u32 object)
+{
+	struct question question = {
+		.kind = kind,
+		.operation = operation,
+		.subject = subject->zone,
+		.object = object,
+	};
+
+	if (settled(kind, operation, subject->zone, object))
+		return VERDICT_ALLOW;
+	question.flags = flags_of_zone(subject->zone);
+	question.pair = pair_allowed(subject->zone, object);
+	return decide(&question);
+}
+
+/* Answers and counts. */
 static __always_inline enum verdict judge(enum hook hook, enum object_kind kind,
 					  enum operation operation, const struct subject *subject,
 					  __u32 object)
 {
-	enum verdict verdict = VERDICT_ALLOW;
-
-	if (!settled(kind, operation, subject->zone, object)) {
-		struct question question = {
-			.kind = kind,
-			.operation = operation,
-			.subject = subject->zone,
-			.flags = flags_of_zone(subject->zone),
-			.object = object,
-			.pair = pair_allowed(subject->zone, object),
-		};
-
-		verdict = decide(&question);
-	}
-	return counted(hook, verdict, subject, object);
+	return counted(hook, ask(kind, operation, subject, object), subject, object);
 }
 
 /*
@@ -118,18 +122,42 @@ static __always_inline struct event *event_begin(enum hook hook, enum verdict ve
 	return event;
 }
 
-/* Says which object it was, and walks again to learn which claim made it so: a denial may cost. */
+/* The ancestor that many levels up. */
+static __always_inline struct dentry *climb(struct dentry *dentry, __u32 levels)
+{
+	for (__u32 level = 0; level < WALK_LEVELS; level++) {
+		if (level == levels)
+			break;
+		dentry = BPF_CORE_READ(dentry, d_parent);
+	}
+	return dentry;
+}
+
+/*
+ * Says which object it was, and walks again to learn which claim made it so: a denial may cost.
+ * What is to be made has no inode yet. If it is not the entry's own label that was judged, it is
+ * that of the directory it is in.
+ */
 static __always_inline void describe_dentry(struct event *event, struct dentry *dentry)
 {
 	const unsigned char *name = BPF_CORE_READ(dentry, d_name.name);
-	struct found found;
+	__u64 at = label_at(dentry, 0);
+	__u32 above = 0;
 
 	event->inode = BPF_CORE_READ(dentry, d_inode, i_ino);
 	if (bpf_probe_read_kernel_str(event->name, sizeof(event->name), name) < 0)
 		count_error(SITE_NAME);
-	walk(dentry, false, &found);
-	event->claim = found.key;
-	event->depth = found.depth;
+	if (label_zone(at) != event->object) {
+		dentry = BPF_CORE_READ(dentry, d_parent);
+		at = label_at(dentry, 0);
+		above = 1;
+	}
+	if (label_depth(at) == NO_CLAIM)
+		return;
+	event->depth = label_depth(at) + above;
+	dentry = climb(dentry, label_depth(at));
+	event->claim.dev = BPF_CORE_READ(dentry, d_sb, s_dev);
+	event->claim.ino = BPF_CORE_READ(dentry, d_inode, i_ino);
 }
 
 static __always_inline void event_end(struct event *event)

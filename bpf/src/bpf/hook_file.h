@@ -75,7 +75,6 @@ int BPF_PROG(bprm_check_security, struct linux_binprm *bprm, int ret)
 /*
  * mmap(2) and its kin, and the kernel's own mapping of what is executed. `prot` is what it will be:
  * a personality may have added PROT_EXEC to what was asked for. Anonymous memory has no file.
- * Making a mapping executable later is another hook's, file_mprotect.
  */
 SEC("lsm/mmap_file")
 int BPF_PROG(mmap_file, struct file *file, unsigned long reqprot, unsigned long prot,
@@ -92,4 +91,50 @@ int BPF_PROG(mmap_file, struct file *file, unsigned long reqprot, unsigned long 
 	if (!argument(HOOK_MMAP_FILE, SITE_MAPPED_FILE, ctx, 0) || !file)
 		return 0;
 	return use_file(HOOK_MMAP_FILE, &subject, file);
+}
+
+/*
+ * mprotect(2) and its kin: a mapping made to be read is to be executed. One that is executable
+ * already was judged when it became so. What is mapped of an overlay is the file behind it.
+ */
+SEC("lsm/file_mprotect")
+int BPF_PROG(file_mprotect, struct vm_area_struct *vma, unsigned long reqprot, unsigned long prot,
+	     int ret)
+{
+	struct subject subject;
+	struct file *file;
+	__u32 label;
+
+	if (ret)
+		return ret;
+	if (!(prot & PROT_EXEC) || !current_subject(&subject))
+		return 0;
+	if (vma->vm_flags & VM_EXEC)
+		return 0;
+	file = vma->vm_file;
+	/* Asked twice, as of a new mapping's. */
+	if (!BPF_CORE_READ(vma, vm_file) || !file)
+		return 0;
+	label = label_uncached(HOOK_FILE_MPROTECT, file);
+	return judge_file(HOOK_FILE_MPROTECT, &subject, file,
+			  label_behind_overlay(file, label, subject.zone));
+}
+
+/*
+ * A descriptor that another task hands over: SCM_RIGHTS, pidfd_getfd(2), seccomp's ADDFD. A socket
+ * or a pipe lies on a file system without claims.
+ */
+SEC("lsm/file_receive")
+int BPF_PROG(file_receive, struct file *file, int ret)
+{
+	struct subject subject;
+	__u32 label;
+
+	if (ret)
+		return ret;
+	if (!current_subject(&subject))
+		return 0;
+	label = label_of_file(HOOK_FILE_RECEIVE, file);
+	return judge_file(HOOK_FILE_RECEIVE, &subject, file,
+			  label_behind_overlay(file, label, subject.zone));
 }

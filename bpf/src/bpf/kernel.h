@@ -14,9 +14,11 @@
 #define EEXIST	 17
 #define EINVAL	 22
 #define S_IFMT	 0170000
+#define S_IFDIR	 0040000
 #define S_IFSOCK 0140000
 
 #define PROT_EXEC	    4
+#define VM_EXEC		    4
 #define PTRACE_MODE_ATTACH  2
 #define PTRACE_MODE_NOAUDIT 4
 
@@ -82,6 +84,11 @@ struct file {
 	struct path f_path;
 	struct inode *f_inode;
 	void *private_data;
+};
+
+struct vm_area_struct {
+	unsigned long vm_flags;
+	struct file *vm_file;
 };
 
 struct linux_binprm {

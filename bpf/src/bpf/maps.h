@@ -99,10 +99,12 @@ struct {
 	__type(value, struct control_row);
 } control SEC(".maps");
 
-/* Advanced by the kernel after a rename or link that may have changed a label. */
+/* Advanced by the kernel after a rename or link that may have changed a label, and by the daemon if
+ * the kernel missed one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, __u32);
 	__type(value, __u64);
 } move_epoch SEC(".maps");

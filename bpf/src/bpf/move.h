@@ -8,14 +8,10 @@
 #include "object.h"
 #include <bpf/bpf_tracing.h>
 
-static __always_inline __u32 label_of_directory(struct dentry *dentry)
+/* The label of what is in the directory: an exact claim on it does not reach that. */
+static __always_inline __u32 label_below(struct dentry *dentry)
 {
-	struct found found;
-
-	if (!dentry)
-		return ZONE_UNKNOWN;
-	walk(dentry, false, &found);
-	return found.zone;
+	return dentry ? label_zone(label_at(dentry, 1)) : ZONE_UNKNOWN;
 }
 
 static __always_inline void advance_unless_same(struct dentry *from, struct dentry *to)
@@ -26,8 +22,8 @@ static __always_inline void advance_unless_same(struct dentry *from, struct dent
 
 	if (from == to || !holds_claims(BPF_CORE_READ(to, d_sb, s_dev)))
 		return;
-	label = label_of_directory(from);
-	if (label != ZONE_UNKNOWN && label == label_of_directory(to))
+	label = label_below(from);
+	if (label != ZONE_UNKNOWN && label == label_below(to))
 		return;
 	moves = bpf_map_lookup_elem(&move_epoch, &zero);
 	if (moves)

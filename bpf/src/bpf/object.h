@@ -72,7 +72,8 @@ static __always_inline enum claim_match match_claim(const volatile struct claim_
  * superblock's root (dentries from open_by_handle_at(2) need not be connected), is UNKNOWN: both
  * are within a zoned task's power to bring about.
  */
-static __always_inline void walk(struct dentry *dentry, bool direct, struct found *found)
+static __always_inline void walk_from(struct dentry *dentry, bool direct, __u32 level,
+				      struct found *found)
 {
 	struct super_block *sb = FIELD(direct, dentry, d_sb);
 	struct object_key key = {.dev = FIELD(direct, sb, s_dev)};
@@ -80,7 +81,6 @@ static __always_inline void walk(struct dentry *dentry, bool direct, struct foun
 	struct dentry *parent = dentry;
 	enum claim_match match = CLAIM_NONE;
 	__u32 zone = ZONE_HOST;
-	__u32 level = 0;
 
 	do {
 		struct claim_row *row;
@@ -116,6 +116,47 @@ static __always_inline void walk(struct dentry *dentry, bool direct, struct foun
 	}
 }
 
+static __always_inline void walk(struct dentry *dentry, bool direct, struct found *found)
+{
+	walk_from(dentry, direct, 0, found);
+}
+
+/*
+ * The same, for programs that walk several times: a global function is verified once, by itself. It
+ * takes and returns numbers only (5.10): the dentry's address; 1 for `below` to learn the label of
+ * what is in the directory, which an exact claim on it does not reach. The result is taken apart by
+ * label_zone() and label_depth().
+ */
+#define NO_CLAIM (~0u)
+__noinline __u64 label_from(__u64 dentry, __u32 below)
+{
+	struct found found;
+
+	walk_from((struct dentry *)dentry, false, below & 1, &found);
+	return (__u64)(found.key.ino ? found.depth : NO_CLAIM) << 32 | found.zone;
+}
+
+/* The address as a number: a global function is not given a pointer, nor is one cast for it. */
+static __always_inline __u64 label_at(struct dentry *dentry, __u32 below)
+{
+	__u64 address = 0;
+
+	/* From the own stack: this cannot fail. */
+	bpf_probe_read_kernel(&address, sizeof(address), &dentry);
+	return label_from(address, below);
+}
+
+static __always_inline __u32 label_zone(__u64 label)
+{
+	return (__u32)label;
+}
+
+/* Levels below the claim: 0 for what is claimed itself. */
+static __always_inline __u32 label_depth(__u64 label)
+{
+	return label >> 32;
+}
+
 /* The sum of two counters that only ever grow names the pair of them. */
 static __always_inline __u64 current_epoch(void)
 {
@@ -144,6 +185,34 @@ static __always_inline struct dentry *alias_of(struct inode *inode)
 	return (void *)node - bpf_core_field_offset(struct dentry, d_u.d_alias);
 }
 
+/* With several names, the label is the name's, not the inode's. A directory has one name. */
+static __always_inline bool has_one_name(struct inode *inode)
+{
+	return inode->i_nlink <= 1 || (inode->i_mode & S_IFMT) == S_IFDIR;
+}
+
+/* Whether the label was cached in this epoch. */
+static __always_inline bool recall(struct cached_label *cached, __u64 epoch, __u32 *zone)
+{
+	__u64 tagged;
+
+	if (cached->epoch != epoch)
+		return false;
+	tagged = *(volatile __u64 *)&cached->tagged;
+	*zone = tagged;
+	return tagged >> 32 == (__u32)epoch;
+}
+
+/* An unlinked name (still open, and opened again through /proc) says nothing of the other names. */
+static __always_inline void remember(struct cached_label *cached, __u64 epoch,
+				     struct dentry *dentry, __u32 zone)
+{
+	if (!cached || zone == ZONE_UNKNOWN || !dentry->d_hash.pprev)
+		return;
+	*(volatile __u64 *)&cached->tagged = (epoch << 32) | zone;
+	*(volatile __u64 *)&cached->epoch = epoch;
+}
+
 /* The label of an open file's inode. */
 static __always_inline __u32 label_of_file(enum hook hook, struct file *file)
 {
@@ -152,19 +221,15 @@ static __always_inline __u32 label_of_file(enum hook hook, struct file *file)
 	__u64 epoch = current_epoch();
 	struct dentry *dentry = file->f_path.dentry;
 	struct found found;
-	__u64 tagged;
+	__u32 zone;
 
-	/* With several names, the label is the name's, not the inode's. */
-	if (inode->i_nlink <= 1 && dentry->d_inode == inode) {
+	if (has_one_name(inode) && dentry->d_inode == inode) {
 		/* f_inode, not the dentry's: 7.x does not trust what it finds through f_path. */
 		cached = bpf_inode_storage_get(&labels, inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 		if (!cached)
 			count_hook_error(hook, SITE_INODE_STORAGE);
-		else if (cached->epoch == epoch) {
-			tagged = *(volatile __u64 *)&cached->tagged;
-			if (tagged >> 32 == (__u32)epoch)
-				return (__u32)tagged;
-		}
+		else if (recall(cached, epoch, &zone))
+			return zone;
 	}
 	if (!holds_claims(inode->i_sb->s_dev)) {
 		found.zone = ZONE_HOST;
@@ -179,13 +244,51 @@ static __always_inline __u32 label_of_file(enum hook hook, struct file *file)
 		}
 		walk(alias, false, &found);
 	}
-	/* An unlinked name (still open, and opened again through /proc) says nothing of the other
-	 * names. */
-	if (cached && found.zone != ZONE_UNKNOWN && dentry->d_hash.pprev) {
-		*(volatile __u64 *)&cached->tagged = (epoch << 32) | found.zone;
-		*(volatile __u64 *)&cached->epoch = epoch;
-	}
+	remember(cached, epoch, dentry, found.zone);
 	return found.zone;
+}
+
+/*
+ * The label of `inode`, known by `dentry`: of a directory whose entries change, or of what a change
+ * is made to. Where no claim lies, as on containers' overlays, that is all that is asked.
+ */
+static __always_inline __u32 label_of_inode(enum hook hook, struct inode *inode,
+					    struct dentry *dentry)
+{
+	struct cached_label *cached = NULL;
+	__u64 epoch;
+	__u32 zone;
+
+	if (!holds_claims(inode->i_sb->s_dev))
+		return ZONE_HOST;
+	epoch = current_epoch();
+	if (has_one_name(inode) && dentry->d_inode == inode) {
+		cached = bpf_inode_storage_get(&labels, inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+		if (!cached)
+			count_hook_error(hook, SITE_INODE_STORAGE);
+		else if (recall(cached, epoch, &zone))
+			return zone;
+	}
+	zone = label_zone(label_at(dentry, 0));
+	remember(cached, epoch, dentry, zone);
+	return zone;
+}
+
+/* The label of a file that the verifier does not know to stay, such as a mapping's: not cached. */
+static __always_inline __u32 label_uncached(enum hook hook, struct file *file)
+{
+	struct inode *inode = file->f_inode;
+	struct dentry *dentry = file->f_path.dentry;
+
+	if (!holds_claims(BPF_CORE_READ(inode, i_sb, s_dev)))
+		return ZONE_HOST;
+	if (dentry->d_inode != inode)
+		dentry = alias_of(inode);
+	if (!dentry) {
+		count_hook_error(hook, SITE_ALIAS);
+		return ZONE_UNKNOWN;
+	}
+	return label_zone(label_at(dentry, 0));
 }
 
 #endif

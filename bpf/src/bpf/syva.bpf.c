@@ -8,6 +8,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "hook_file.h"
+#include "hook_mutate.h"
 #include "hook_ptrace.h"
 #include "hook_socket.h"
 #include "hook_task.h"

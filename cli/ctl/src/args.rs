@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand};
 use syva_rpc::client::DEFAULT_SOCKET;
 
 use crate::commands::{
-    Session, comms, containers, doctor, events, host_paths, host_sockets, journal, status, zones,
+    Session, comms, containers, doctor, events, host_paths, host_sockets, journal, mode, status,
+    zones,
 };
 use crate::exit::Failure;
 use crate::output::{Format, Operation, Output};
@@ -48,6 +49,9 @@ pub enum Group {
     /// Single sockets of the host that zones may use
     #[command(subcommand)]
     HostSockets(host_sockets::Verb),
+    /// Whether operations across zones are refused, or only reported
+    #[command(subcommand)]
+    Mode(mode::Verb),
     /// Pairs of zones that may communicate
     #[command(subcommand)]
     Comms(comms::Verb),
@@ -70,6 +74,7 @@ impl Group {
             Group::Zones(verb) => verb.operation(),
             Group::HostPaths(verb) => verb.operation(),
             Group::HostSockets(verb) => verb.operation(),
+            Group::Mode(verb) => verb.operation(),
             Group::Comms(verb) => verb.operation(),
             Group::Containers(verb) => verb.operation(),
             Group::Events(_) => Operation::read("events"),
@@ -89,6 +94,7 @@ impl Group {
             Group::Zones(verb) => verb.run(&session).await,
             Group::HostPaths(verb) => verb.run(&session).await,
             Group::HostSockets(verb) => verb.run(&session).await,
+            Group::Mode(verb) => verb.run(&session).await,
             Group::Comms(verb) => verb.run(&session).await,
             Group::Containers(verb) => verb.run(&session).await,
             Group::Events(events) => events.run(&session).await,

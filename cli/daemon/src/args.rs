@@ -12,6 +12,9 @@ use syva_rpc::http::DEFAULT_ADDR;
 
 use crate::ask::Verb;
 
+/// Where programs and maps are pinned unless it is said otherwise.
+pub const PINS: &str = "/sys/fs/bpf/syva";
+
 /// Enforces zones on this node: journals commands, keeps the kernel's maps to what they add up to.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "syva-core", version)]
@@ -44,6 +47,15 @@ pub struct Args {
     /// Where cgroup v2 is mounted.
     #[arg(long, default_value = "/sys/fs/cgroup", value_name = "DIR")]
     pub cgroup_root: PathBuf,
+
+    /// Where programs and maps are pinned, on a BPF file system: what keeps enforcing while no daemon runs.
+    /// With `off` nothing is pinned, and enforcement ends with the daemon.
+    #[arg(long, env = "SYVA_PIN_DIR", default_value = PINS, value_name = "DIR", value_parser = pin_dir)]
+    pub pin_dir: PinDir,
+
+    /// Ends enforcement, removes what is pinned, and exits. The journal stays; the next start enforces it.
+    #[arg(long)]
+    pub unload: bool,
 
     /// How logs are written; RUST_LOG says which.
     #[arg(long, default_value = "text", value_name = "FORMAT")]
@@ -95,6 +107,10 @@ pub enum ModeArg {
 /// Where to serve HTTP, if at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpAddr(pub Option<SocketAddr>);
+
+/// Where to pin, if at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PinDir(pub Option<PathBuf>);
 
 /// Which kernel side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -150,6 +166,14 @@ fn http_addr(text: &str) -> Result<HttpAddr, String> {
     }
 }
 
+fn pin_dir(text: &str) -> Result<PinDir, String> {
+    match text {
+        "off" => Ok(PinDir(None)),
+        _ if text.starts_with('/') => Ok(PinDir(Some(text.into()))),
+        _ => Err("neither an absolute path nor off".to_owned()),
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(0) => Err("at least one second".to_owned()),
@@ -171,6 +195,7 @@ mod tests {
             ["--reconcile-interval", "0"],
             ["--mode", "off"],
             ["--http-addr", "localhost"],
+            ["--pin-dir", "syva"],
         ] {
             assert!(
                 Args::try_parse_from(["syva-core"].iter().chain(&bad)).is_err(),
@@ -195,5 +220,8 @@ mod tests {
         assert!(addr.ip().is_loopback(), "{addr}");
         let args = Args::try_parse_from(["syva-core", "--http-addr", "off"]).expect("parses");
         assert_eq!(args.http_addr, HttpAddr(None));
+        assert_eq!(args.pin_dir, PinDir(Some(PINS.into())));
+        let args = Args::try_parse_from(["syva-core", "--pin-dir", "off"]).expect("parses");
+        assert_eq!(args.pin_dir, PinDir(None));
     }
 }

@@ -23,12 +23,16 @@ use syva_rpc::otlp::Otlp;
 use syva_rpc::server::{serve, socket};
 use tokio::signal::unix::{SignalKind, signal};
 
-use args::{Args, Backend};
+use args::{Args, Backend, PINS};
 
 fn main() -> Result<ExitCode> {
     let mut args = Args::parse();
     if let Some(verb) = args.verb.take() {
         return Ok(verb.run(&args.socket_path));
+    }
+    if args.unload {
+        unload(&args)?;
+        return Ok(ExitCode::SUCCESS);
     }
     // FAILPOINTS names the points and what happens there.
     #[cfg(feature = "failpoints")]
@@ -67,12 +71,15 @@ async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
             return Err(error);
         }
     };
-    let started = Engine::start(config, kernel(&args)).await;
+    let started = match kernel(&args) {
+        Ok(kernel) => Engine::start(config, kernel).await.map_err(Into::into),
+        Err(error) => Err(error),
+    };
     let engine = match started {
         Ok(engine) => Arc::new(engine),
         Err(error) => {
             remove_socket(&args);
-            return Err(error.into());
+            return Err(error);
         }
     };
     let health = engine.health().borrow().clone();
@@ -112,11 +119,38 @@ async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
     Ok(())
 }
 
-fn kernel(args: &Args) -> BoxedKernel {
-    match args.backend {
-        Backend::Libbpf => Box::new(LibbpfKernel::new(args.cgroup_root.clone())),
-        Backend::Memory => Box::new(MemoryKernel::new()),
+fn unload(args: &Args) -> Result<()> {
+    let Some(dir) = &args.pin_dir.0 else {
+        println!("--pin-dir is off: nothing is pinned, and stopping the daemon ends enforcement");
+        return Ok(());
+    };
+    let released = syva_bpf::release(dir)?;
+    match released.links {
+        0 => println!("nothing was attached"),
+        links => println!(
+            "{links} programs detached, {} maps removed: nothing is enforced until the next start",
+            released.maps
+        ),
     }
+    Ok(())
+}
+
+fn kernel(args: &Args) -> Result<BoxedKernel> {
+    let Backend::Libbpf = args.backend else {
+        return Ok(Box::new(MemoryKernel::new()));
+    };
+    let kernel = LibbpfKernel::new(args.cgroup_root.clone());
+    if let Some(dir) = &args.pin_dir.0 {
+        return Ok(Box::new(kernel.pinned_in(dir.clone())));
+    }
+    // They would go on enforcing what they hold now, whatever this daemon is told.
+    anyhow::ensure!(
+        !std::fs::read_dir(PINS).is_ok_and(|mut pins| pins.next().is_some()),
+        "cannot start with --pin-dir off while programs of an earlier start are pinned in {PINS}: \
+         end those first, with `syva-core --unload`"
+    );
+    tracing::warn!("--pin-dir is off: enforcement ends with this process, however it ends");
+    Ok(Box::new(kernel))
 }
 
 fn remove_socket(args: &Args) {

@@ -10,10 +10,7 @@ use syva_actors::vantage::Vantage;
 use syva_model::admit::Node;
 use syva_model::command::BootId;
 
-use crate::args::{Args, Backend};
-
-/// Where BPF objects will be pinned; nobody may claim it.
-const PINS: &str = "/sys/fs/bpf/syva";
+use crate::args::{Args, Backend, PINS};
 
 /// From where the host's paths are looked up: from PID 1's mount namespace. The memory backend enforces
 /// nothing and needs no privileges, so it looks from where it is.
@@ -71,7 +68,7 @@ fn engine_paths(args: &Args) -> Result<Vec<String>> {
     let own = [
         args.state_dir.clone(),
         args.socket_path.clone(),
-        PINS.into(),
+        args.pin_dir.0.clone().unwrap_or_else(|| PINS.into()),
     ];
     // A shared directory like /tmp or /run is not the engine's, the socket in it is.
     let dedicated = (socket.file_name() == Some("syva".as_ref())).then_some(socket);

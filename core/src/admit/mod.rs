@@ -114,6 +114,7 @@ pub fn admit(state: &State, node: &Node, command: &Command) -> Result<Admission,
         Command::SetMode { mode } if *mode == state.mode => Ok(Admission::Unchanged(Reply::said(
             format!("mode is {}", mode.name()),
         ))),
+        Command::SetZoneMode { zone, mode } => case.set_zone_mode(zone, *mode),
         Command::SetMode { .. } | Command::Boot { .. } => Ok(Admission::Append),
         Command::CgroupGone { container, cgroup } => {
             let still = state

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Admission, Case, Refusal, RefusalKind, conflict, invalid};
 use crate::command::{ClaimFacts, Policy, SocketFacts};
 use crate::fold::Reply;
-use crate::image::{Pair, ZoneId};
+use crate::image::{Mode, Pair, ZoneId};
 use crate::name::{Party, ZoneName};
 use crate::state::{Comm, Zone};
 
@@ -134,6 +134,18 @@ impl Case<'_> {
             return Ok(Admission::Unchanged(Reply::said(said)));
         }
         Ok(Admission::Append)
+    }
+
+    pub(super) fn set_zone_mode(
+        &self,
+        name: &ZoneName,
+        mode: Option<Mode>,
+    ) -> Result<Admission, Refusal> {
+        Ok(if self.zone(name)?.mode == mode {
+            Admission::Unchanged(Reply::said(self.state.said_of_mode(name, mode)))
+        } else {
+            Admission::Append
+        })
     }
 
     pub(super) fn pair(&self, a: &Party, b: &Party, comm: Comm) -> Result<Admission, Refusal> {

@@ -184,6 +184,7 @@ impl Step<'_> {
                 self.touched.zones.extend(self.state.index.names.keys());
                 Ok(Reply::said(format!("mode is {}", mode.name())))
             }
+            Command::SetZoneMode { zone, mode } => self.set_zone_mode(zone, *mode),
             Command::Boot {
                 claims,
                 host_sockets,

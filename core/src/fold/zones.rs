@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{FoldError, Reply, Step};
 use crate::command::{ClaimFacts, Policy, SocketFacts};
-use crate::image::{ObjectKey, Pair, ZoneId};
+use crate::image::{Mode, ObjectKey, Pair, ZoneId};
 use crate::name::{Party, ZoneName};
 use crate::state::{Comm, Zone};
 
@@ -54,6 +54,7 @@ impl Step<'_> {
         let zone = Zone {
             id,
             policy: Policy::default(),
+            mode: None,
             draining: false,
             seq: self.seq,
         };
@@ -62,6 +63,19 @@ impl Step<'_> {
         // No pair opens yet, even with a zone that has listed the name all along: a new zone lists
         // nobody until its policy says so.
         id
+    }
+
+    pub(super) fn set_zone_mode(
+        &mut self,
+        name: &ZoneName,
+        mode: Option<Mode>,
+    ) -> Result<Reply, FoldError> {
+        let id = self.zone_id(name)?;
+        if let Some(zone) = self.state.zones.get_mut(name) {
+            zone.mode = mode;
+        }
+        self.touched.zones.insert(id);
+        Ok(Reply::said(self.state.said_of_mode(name, mode)))
     }
 
     pub(super) fn replace_policy(&mut self, name: &ZoneName, id: ZoneId, policy: &Policy) {

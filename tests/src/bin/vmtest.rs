@@ -1,6 +1,9 @@
 //! Fetches kernels, and boots them to run suites.
 
+use std::collections::VecDeque;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use clap::{Args, Parser};
 use syva_e2e::selftest;
@@ -8,7 +11,7 @@ use syva_e2e::suites::{self, Suite};
 use syva_e2e::vm::VmError;
 use syva_e2e::vm::cache::Cache;
 use syva_e2e::vm::kernels::{self, Kernel, Series};
-use syva_e2e::vm::run::{self, Workplace};
+use syva_e2e::vm::run::{self, Outcome, Workplace};
 use syva_e2e::vm::serial::Verdict;
 
 /// Runs Syvä's suites on real kernels, under emulation.
@@ -23,6 +26,8 @@ enum Arguments {
         /// A suite's name, or `all` for every suite meant for the kernel; may be repeated.
         #[arg(long, default_value = "all")]
         suite: Vec<String>,
+        #[command(flatten)]
+        jobs: Jobs,
     },
     /// Runs the demonstration, and ends with one line that says how it went.
     Demo(Which),
@@ -31,6 +36,8 @@ enum Arguments {
         /// Asks the mirror for newer kernels now, rather than once a day.
         #[arg(long)]
         refresh: bool,
+        #[command(flatten)]
+        jobs: Jobs,
     },
     /// Runs suites that must fail, to see that the harness notices.
     SelfTest(Which),
@@ -48,6 +55,19 @@ struct Which {
     refresh: bool,
 }
 
+#[derive(Args)]
+struct Jobs {
+    /// How many guests run at a time. One hardly uses more than a processor: emulation is slow, not wide
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+}
+
+/// A suite to be run on a kernel.
+struct Job {
+    suite: &'static Suite,
+    kernel: Arc<Kernel>,
+}
+
 /// What a run of several suites came to.
 #[derive(Default)]
 struct Tally {
@@ -61,19 +81,20 @@ struct Tally {
 fn main() -> ExitCode {
     let done = match Arguments::parse() {
         Arguments::Kernels(which) => fetch(&which),
-        Arguments::Run { which, suite } => {
-            run_suites(&which, |series| choose(&suite, series)).map(Tally::finish)
+        Arguments::Run { which, suite, jobs } => {
+            run_suites(&which, &jobs, |series| choose(&suite, series)).map(Tally::finish)
         }
         Arguments::Demo(which) => {
             let demo = [String::from("demo")];
-            run_suites(&which, |series| choose(&demo, series)).map(|tally| tally.finish_demo())
+            let chosen = |series: &Series| choose(&demo, series);
+            run_suites(&which, &Jobs { jobs: 1 }, chosen).map(|tally| tally.finish_demo())
         }
-        Arguments::Gate { refresh } => {
+        Arguments::Gate { refresh, jobs } => {
             let which = Which {
                 kernel: vec![String::from("all")],
                 refresh,
             };
-            run_suites(&which, |series| Ok(gated(series))).map(Tally::finish)
+            run_suites(&which, &jobs, |series| Ok(gated(series))).map(Tally::finish)
         }
         Arguments::SelfTest(which) => self_test(&which),
         Arguments::List => {
@@ -161,34 +182,58 @@ fn self_test(which: &Which) -> Result<bool, VmError> {
 
 type Chosen = Result<Vec<&'static Suite>, VmError>;
 
-fn run_suites(which: &Which, choose: impl Fn(&Series) -> Chosen) -> Result<Tally, VmError> {
+fn run_suites(
+    which: &Which,
+    jobs: &Jobs,
+    choose: impl Fn(&Series) -> Chosen,
+) -> Result<Tally, VmError> {
     let (cache, place) = (Cache::from_env()?, Workplace::of_this_program()?);
     let mut tally = Tally::default();
+    let mut waiting = VecDeque::new();
     for series in which.series()? {
         let chosen = choose(series)?;
         if chosen.is_empty() {
             continue;
         }
-        let kernel = match which.obtain(series, &cache) {
-            Ok(Some(kernel)) => kernel,
-            Ok(None) => {
-                tally.skipped.push(series.name.to_owned());
-                continue;
+        match which.obtain(series, &cache) {
+            Ok(Some(kernel)) => {
+                let kernel = Arc::new(kernel);
+                waiting.extend(chosen.into_iter().map(|suite| Job {
+                    suite,
+                    kernel: Arc::clone(&kernel),
+                }));
             }
+            Ok(None) => tally.skipped.push(series.name.to_owned()),
             // The other kernels are worth testing all the same.
             Err(error) => {
                 eprintln!("vmtest: {error}");
                 tally
                     .broken
                     .push(format!("kernel {}: not to be had", series.name));
-                continue;
             }
-        };
-        for suite in chosen {
-            tally.add(suite, &kernel, &place);
         }
     }
-    Ok(tally)
+    let (waiting, tally) = (Mutex::new(waiting), Mutex::new(tally));
+    thread::scope(|scope| {
+        for _ in 0..jobs.jobs.max(1) {
+            scope.spawn(|| work(&waiting, &tally, &place));
+        }
+    });
+    Ok(tally.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Runs what is waiting, one suite after another, until nothing is.
+fn work(waiting: &Mutex<VecDeque<Job>>, tally: &Mutex<Tally>, place: &Workplace) {
+    let next = || {
+        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.pop_front()
+    };
+    while let Some(job) = next() {
+        run::announce(job.suite, &job.kernel);
+        let outcome = run::run(job.suite, &job.kernel, place);
+        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.add(&job, outcome);
+    }
 }
 
 fn gated(series: &Series) -> Vec<&'static Suite> {
@@ -229,10 +274,10 @@ fn choose(names: &[String], series: &Series) -> Chosen {
 }
 
 impl Tally {
-    fn add(&mut self, suite: &Suite, kernel: &Kernel, place: &Workplace) {
+    fn add(&mut self, job: &Job, outcome: Result<Outcome, VmError>) {
         self.suites += 1;
-        let name = format!("{} on {}", suite.name, kernel.name);
-        match run::run(suite, kernel, place) {
+        let name = format!("{} on {}", job.suite.name, job.kernel.name);
+        match outcome {
             Ok(outcome) => {
                 self.passed += outcome.results.passed.len();
                 self.failed += outcome.results.failed.len();

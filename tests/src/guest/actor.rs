@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::raw::{self, Lease};
-use super::{Failure, mounting, sockets, tracer};
+use super::{Failure, mounting, mutating, sockets, tracer};
 
 /// The kernel's answer to an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -197,8 +197,10 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
             Ok(())
         }
         ("storm", [path]) => super::preempt::storm(path),
+        ("hammer", [secret, own, report]) => super::gapless::hammer::hammer(secret, own, report),
         ("opens", [path]) => super::count::opens(path),
         ("maps", [path]) => super::count::maps(path),
+        ("makes", [path]) => super::count::makes(path),
         ("sends", [_]) => super::count::sends(),
         ("exec", [path, rest @ ..]) => exec(path, rest),
         ("exec-open", []) => exec_open(),
@@ -219,7 +221,10 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
         ("take-descriptor", [pid]) => tracer::take_descriptor(pid),
         ("be-asked", [own, child]) => tracer::be_asked(own, child),
         ("ask", []) => tracer::ask(),
-        _ => return NOT_AN_ACTION,
+        _ => match mutating::perform(action, args) {
+            Some(result) => result,
+            None => return NOT_AN_ACTION,
+        },
     };
     result.map_or_else(exit_status, |()| 0)
 }

@@ -106,6 +106,13 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
         &in_namespace(&setup, unmount),
         &securityfs,
     )?;
+    let bpffs = [
+        "it is not on a BPF file system",
+        "mount -t bpf bpf /sys/fs/bpf",
+        "--pin-dir off",
+    ];
+    let unmount = in_namespace(&setup, "umount /sys/fs/bpf");
+    refuses(checks, "no bpffs", &unmount, &bpffs)?;
     // Not by unmounting it in a namespace of its own: where it is mounted is asked of the host's.
     let nowhere = setup.clone().args(&["--cgroup-root", "/mnt"]);
     let cgroups = [

@@ -3,7 +3,8 @@
 //! Under [`Boot::COUNT`](crate::vm::qemu::Boot::COUNT) the monotonic clock advances a nanosecond an
 //! instruction. Opening and closing a file six folders deep never blocks, so two runs agree to the
 //! instruction. The floor is measured with an empty program on the hook. So is mapping to
-//! execute, which every executed program does a few times; bprm_check_security is as file_open.
+//! execute, which every executed program does a few times; bprm_check_security is as file_open. Making and
+//! unlinking a file stands for the mutation hooks.
 
 use std::fs::{self, File};
 use std::io;
@@ -44,6 +45,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     let (zoned, free) = (make_cgroup("zoned")?, make_cgroup("free")?);
     let (first, first_map) = (floor(&free, "opens")?, floor(&free, "maps")?);
     let send_floor = measure(&free, "sends")?.min(measure(&free, "sends")?);
+    let make_floor = measure(&free, "makes")?.min(measure(&free, "makes")?);
 
     let mut kernel = LibbpfKernel::new(PathBuf::from("/sys/fs/cgroup"));
     kernel.load(&Capacity::default())?;
@@ -65,6 +67,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     let unzoned_map = measure(&free, "maps")?;
     let [unzoned_send, zoned_send] =
         [measure(&free, "sends")?, measure(&zoned, "sends")?].map(|all| all - send_floor);
+    let unzoned_make = measure(&free, "makes")? - make_floor;
     let file = File::open("/tmp/a")?;
     let facts = kernel.prober()?.probe(file.as_fd())?;
     let claim = ClaimRow {
@@ -82,6 +85,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     })?;
     let cached = measure(&zoned, "opens")?;
     let cached_map = measure(&zoned, "maps")?;
+    let zoned_make = measure(&zoned, "makes")? - make_floor;
     fs::hard_link(FILE, "/tmp/linked")?;
     let walked = measure(&zoned, "opens")?;
     kernel.unload()?;
@@ -104,6 +108,15 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
         "send and receive a datagram with nothing attached: {send_floor}; over it: unzoned +{unzoned_send}; \
          within the zone +{zoned_send}"
     ));
+    checks.note(format!(
+        "make and unlink a file with nothing attached: {make_floor}; over it: unzoned +{unzoned_make}; in a folder of \
+         the own zone +{zoned_make}"
+    ));
+    checks.that(
+        "an unzoned caller that makes and unlinks a file pays little more than three trampolines",
+        unzoned_make < 3 * UNZONED_SEND,
+        format!("+{unzoned_make}"),
+    );
     checks.that(
         "an unzoned caller that sends pays little more than the trampoline",
         unzoned_send < UNZONED_SEND,
@@ -159,6 +172,16 @@ pub fn opens(path: &Path) -> io::Result<()> {
 pub fn maps(path: &Path) -> io::Result<()> {
     let file = File::open(path)?;
     best(|| raw::map_nowhere(&file))
+}
+
+/// What the actor does for [`measure`]: makes a file beside it, and unlinks it. Three hooks are asked:
+/// of the opening, the making and the unlinking.
+pub fn makes(path: &Path) -> io::Result<()> {
+    let path = path.with_file_name("made");
+    best(|| {
+        File::create_new(&path)?;
+        fs::remove_file(&path)
+    })
 }
 
 /// What the actor does for [`measure`]: sends a datagram between the ends of a pair, and takes it.

@@ -14,11 +14,12 @@ const TEXT: &str = include_str!("../../../docs/operations.md");
 const MAKEFILE: &str = include_str!("../../../Makefile");
 
 /// The sections that have commands, in their order.
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
     "Install",
     "Look",
     "Change settings",
     "Restart, upgrade, stop",
+    "Other capacities, another map layout",
     "Back up the journal",
     "When the port is in use",
     "When the journal is refused",
@@ -73,6 +74,7 @@ fn held(checks: &mut Checks, section: &str) -> Result<(), Failure> {
             "/var/lib/syva",
             "/etc/default/syva-core",
             "/usr/local/bin/syva-core",
+            "/sys/fs/bpf/syva",
         ];
         let left: Vec<_> = left
             .iter()

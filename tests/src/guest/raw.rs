@@ -1,15 +1,17 @@
-//! What has no safe wrapper: executable mappings, and leases.
+//! What has no safe wrapper: executable mappings, leases, file handles.
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::fd::{AsFd, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, mmap_anonymous, mprotect, munmap};
 
 /// Not an assumption: a length is rounded up to pages.
 const LENGTH: NonZeroUsize = NonZeroUsize::MIN;
@@ -77,4 +79,98 @@ fn fcntl(file: &File, command: libc::c_int, argument: libc::c_int) -> io::Result
         return Err(io::Error::last_os_error());
     }
     Ok(answer)
+}
+
+/// Maps the file to read it, and then makes the mapping executable.
+pub fn map_then_execute(file: impl AsFd) -> io::Result<()> {
+    let executable = ProtFlags::PROT_READ | ProtFlags::PROT_EXEC;
+    // SAFETY: as in `map`.
+    unsafe {
+        let at = mmap(
+            None,
+            LENGTH,
+            ProtFlags::PROT_READ,
+            MapFlags::MAP_PRIVATE,
+            file,
+            0,
+        )?;
+        let changed = mprotect(at, LENGTH.get(), executable);
+        munmap(at, LENGTH.get())?;
+        Ok(changed?)
+    }
+}
+
+/// What name_to_handle_at(2) calls a file: `handle_type`, then the handle, without `handle_bytes`.
+pub fn handle_of(path: &Path) -> io::Result<Vec<u8>> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut handle = Handle {
+        bytes: MAX_HANDLE as u32,
+        ..Handle::default()
+    };
+    let mut mount = 0;
+    // SAFETY: the structure has room for as many bytes as it says.
+    let answer = unsafe {
+        libc::syscall(
+            libc::SYS_name_to_handle_at,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            &raw mut handle,
+            &raw mut mount,
+            0,
+        )
+    };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let mut bytes = handle.kind.to_le_bytes().to_vec();
+    bytes.extend(&handle.data[..handle.bytes as usize]);
+    Ok(bytes)
+}
+
+/// Opens what has that handle, in the file system that `mount` lies on.
+pub fn open_by_handle(mount: &Path, handle: &Path) -> io::Result<File> {
+    let bytes = super::mutating::bytes(handle)?;
+    let mut handle = Handle::default();
+    let (kind, data) = bytes
+        .split_first_chunk()
+        .filter(|(_, data)| data.len() <= MAX_HANDLE)
+        .ok_or_else(|| io::Error::other("not a handle"))?;
+    handle.kind = i32::from_le_bytes(*kind);
+    handle.bytes = data.len() as u32;
+    handle.data[..data.len()].copy_from_slice(data);
+    let mount = File::open(mount)?;
+    // SAFETY: the structure holds as many bytes as it says.
+    let fd = unsafe {
+        libc::syscall(
+            libc::SYS_open_by_handle_at,
+            mount.as_raw_fd(),
+            &raw const handle,
+            libc::O_RDONLY | libc::O_CLOEXEC,
+        )
+    };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor, and nobody else has it.
+    Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
+}
+
+const MAX_HANDLE: usize = 128;
+
+/// `struct file_handle`.
+#[repr(C)]
+struct Handle {
+    bytes: u32,
+    kind: i32,
+    data: [u8; MAX_HANDLE],
+}
+
+impl Default for Handle {
+    fn default() -> Handle {
+        Handle {
+            bytes: 0,
+            kind: 0,
+            data: [0; MAX_HANDLE],
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! Suite `silent`: a daemon that does not answer is asked through the kernel, which goes on enforcing
-//! and counting; once the daemon is dead, it is said that nothing enforces.
+//! and counting, also once the daemon is dead; after `--unload` it is said that nothing enforces.
 
 use std::path::Path;
 use std::process::Command;
@@ -79,11 +79,18 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     );
 
     daemon.kill()?;
+    checks.denied("once it is dead too", &stage.tries(&stage.web));
+    checks.allowed("and db opens its own", &stage.tries(&stage.db));
     let dead = ask(setup.socket(), &["status"])?;
-    says_that_nothing_enforces(checks, "once it is dead", &dead);
-    checks.allowed("which is so", &stage.tries(&stage.web));
+    from_kernel(checks, "once it is dead", &dead, 4);
     let events = ask(setup.socket(), &["events"])?;
-    checks.equal("and its events cannot be had", &events.exit, &3);
+    checks.equal("but its events cannot be had", &events.exit, &3);
+
+    let ended = setup.clone().args(&["--unload"]).end()?;
+    checks.that("--unload succeeds", ended.status.success(), &ended.log);
+    let unloaded = ask(setup.socket(), &["status"])?;
+    says_that_nothing_enforces(checks, "unloaded", &unloaded);
+    checks.allowed("which is so", &stage.tries(&stage.web));
     Ok(())
 }
 

@@ -57,19 +57,24 @@ impl Workplace {
     }
 }
 
-/// Packs, boots, judges and reports.
+/// Packs, boots, judges and reports. What it has to say comes in one piece when it is over, since others
+/// may run beside it.
 pub fn run(suite: &Suite, kernel: &Kernel, place: &Workplace) -> Result<Outcome, VmError> {
-    println!(
-        "── {} on {} ({}): {}",
-        suite.name, kernel.name, kernel.version, suite.claims
-    );
-    for line in (suite.contract)() {
-        println!("   contract: {line}");
-    }
     let outcome = attempt(suite, kernel, place)?;
-    report(suite, kernel, &outcome);
+    print!("{}", report(suite, kernel, &outcome));
     record(suite, kernel, &outcome, &place.summary())?;
     Ok(outcome)
+}
+
+/// What is announced before anything is run: the claim, and a line for each thing it must keep.
+pub fn announce(suite: &Suite, kernel: &Kernel) {
+    let mut said = vec![format!(
+        "── {} on {} ({}): {}",
+        suite.name, kernel.name, kernel.version, suite.claims
+    )];
+    let contract = (suite.contract)();
+    said.extend(contract.iter().map(|line| format!("   contract: {line}")));
+    println!("{}", said.join("\n"));
 }
 
 /// Packs, boots and judges, without a word.
@@ -134,7 +139,9 @@ fn make_disk(size: u64, work: &Path) -> Result<Option<PathBuf>, VmError> {
     Ok(Some(path))
 }
 
-fn report(suite: &Suite, kernel: &Kernel, outcome: &Outcome) {
+/// How it went, a line for each check.
+fn report(suite: &Suite, kernel: &Kernel, outcome: &Outcome) -> String {
+    let mut said = Vec::new();
     let Outcome {
         verdict,
         results,
@@ -149,33 +156,34 @@ fn report(suite: &Suite, kernel: &Kernel, outcome: &Outcome) {
         } else {
             "PASS"
         };
-        println!("   {word} {claim}");
+        said.push(format!("   {word} {claim}"));
     }
     for note in &results.notes {
-        println!("   NOTE {note}");
+        said.push(format!("   NOTE {note}"));
     }
     for claim in &results.failed {
-        println!("   FAIL {claim}");
+        said.push(format!("   FAIL {claim}"));
     }
     let took = ended.took.as_secs_f64();
     let (passed, failed) = (results.passed.len(), results.failed.len());
     if *verdict != Verdict::Passed {
-        println!("   the end of the console ({}):", log.display());
+        said.push(format!("   the end of the console ({}):", log.display()));
         let lines: Vec<&str> = ended.console.lines().collect();
         for line in &lines[lines.len().saturating_sub(TAIL)..] {
-            println!("   | {line}");
+            said.push(format!("   | {line}"));
         }
     }
     if took > suite.budget as f64 {
-        println!(
+        said.push(format!(
             "   WARNING: took {took:.1} s, over its budget of {} s",
             suite.budget
-        );
+        ));
     }
-    println!(
+    said.push(format!(
         "   {} on {}: {verdict}; {passed} passed, {failed} failed, {took:.1} s",
         suite.name, kernel.name
-    );
+    ));
+    said.join("\n") + "\n"
 }
 
 fn record(

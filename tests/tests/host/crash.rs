@@ -10,7 +10,7 @@ use syva_e2e::daemon::{Daemon, Setup};
 use crate::home::{Home, built};
 
 /// Where the daemon dies, and whether the command it had in hand must be in the journal by then.
-const POINTS: [(&str, Option<bool>); 8] = [
+pub const POINTS: [(&str, Option<bool>); 8] = [
     ("journal-after-append", None),
     ("journal-after-flush", None),
     ("journal-after-sync", None),
@@ -21,7 +21,7 @@ const POINTS: [(&str, Option<bool>); 8] = [
     ("writer-before-reply", Some(true)),
 ];
 
-fn failing(setup: Setup, point: &str, action: &str) -> Setup {
+pub fn failing(setup: Setup, point: &str, action: &str) -> Setup {
     let program: PathBuf = built("syva-core-failpoints").join("syva-core-failpoints");
     setup
         .program(program)

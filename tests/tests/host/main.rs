@@ -5,11 +5,11 @@
 
 mod capacity;
 mod crash;
+mod cycles;
 mod happy;
 mod home;
 mod host_sockets;
 mod journal;
-mod load;
 mod logs;
 mod notify;
 mod refusals;

@@ -7,7 +7,7 @@ use syva_rpc::v1::{
 };
 
 use super::unit::Which;
-use super::{ADAPTER, Session, refused_unless, said};
+use super::{ADAPTER, OfZone, Session, refused_unless, said};
 use crate::exit::Failure;
 use crate::output::{Operation, Remarks, or_dash, table};
 
@@ -19,7 +19,7 @@ pub enum Verb {
     /// Take a container out of its zone
     Detach(Detach),
     /// List the containers
-    List(List),
+    List(OfZone),
 }
 
 /// `containers attach`.
@@ -55,19 +55,6 @@ struct Stamp {
     source: String,
 }
 
-/// `containers list`.
-#[derive(Debug, Args)]
-pub struct List {
-    /// Only this zone's
-    #[arg(
-        long,
-        value_name = "ZONE",
-        default_value = "",
-        hide_default_value = true
-    )]
-    zone: String,
-}
-
 impl Verb {
     /// The verb, as JSON output names it.
     pub const fn operation(&self) -> Operation {
@@ -86,7 +73,7 @@ impl Verb {
         match self {
             Verb::Attach(attach) => attach.run(session).await,
             Verb::Detach(detach) => detach.run(session).await,
-            Verb::List(list) => list.run(session).await,
+            Verb::List(only) => list(only, session).await,
         }
     }
 }
@@ -145,31 +132,29 @@ impl Detach {
     }
 }
 
-impl List {
-    async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let request = ListContainersRequest {
-            zone_name: self.zone,
-        };
-        let reply = session.client().await?.list_containers(request).await?;
-        let containers = reply.into_inner().containers;
-        let data: Vec<_> = containers.iter().map(container_json).collect();
-        session.out.answer(json!({ "containers": data }), || {
-            table(
-                [
-                    "CONTAINER",
-                    "ZONE",
-                    "CGROUP",
-                    "PATH",
-                    "POD",
-                    "SOURCE",
-                    "GENERATION",
-                    "ENTRY",
-                ],
-                containers.iter().map(container_row).collect(),
-                "no containers",
-            )
-        })
-    }
+async fn list(only: OfZone, session: &Session<'_>) -> Result<(), Failure> {
+    let request = ListContainersRequest {
+        zone_name: only.zone,
+    };
+    let reply = session.client().await?.list_containers(request).await?;
+    let containers = reply.into_inner().containers;
+    let data: Vec<_> = containers.iter().map(container_json).collect();
+    session.out.answer(json!({ "containers": data }), || {
+        table(
+            [
+                "CONTAINER",
+                "ZONE",
+                "CGROUP",
+                "PATH",
+                "POD",
+                "SOURCE",
+                "GENERATION",
+                "ENTRY",
+            ],
+            containers.iter().map(container_row).collect(),
+            "no containers",
+        )
+    })
 }
 
 fn container_row(container: &ContainerSummary) -> [String; 8] {

@@ -10,7 +10,7 @@ use syva_rpc::v1::{
     HostPath, ListHostPathsRequest, RegisterHostPathRequest, RemoveHostPathRequest,
 };
 
-use super::{Session, refused_unless, said, utf8};
+use super::{OfZone, Session, refused_unless, said, utf8};
 use crate::exit::Failure;
 use crate::output::{Operation, Remarks, or_dash, table};
 
@@ -22,7 +22,7 @@ pub enum Verb {
     /// Take a claim back that was registered here, not by the zone's policy
     Remove(Remove),
     /// List the claimed paths
-    List(List),
+    List(OfZone),
 }
 
 /// `host-paths register`.
@@ -46,19 +46,6 @@ pub struct Remove {
     path: PathBuf,
 }
 
-/// `host-paths list`.
-#[derive(Debug, Args)]
-pub struct List {
-    /// Only this zone's
-    #[arg(
-        long,
-        value_name = "ZONE",
-        default_value = "",
-        hide_default_value = true
-    )]
-    zone: String,
-}
-
 impl Verb {
     /// The verb, as JSON output names it.
     pub const fn operation(&self) -> Operation {
@@ -77,7 +64,7 @@ impl Verb {
         match self {
             Verb::Register(register) => register.run(session).await,
             Verb::Remove(remove) => remove.run(session).await,
-            Verb::List(list) => list.run(session).await,
+            Verb::List(only) => list(only, session).await,
         }
     }
 }
@@ -130,37 +117,35 @@ impl Remove {
     }
 }
 
-impl List {
-    async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let request = ListHostPathsRequest {
-            zone_name: self.zone,
-        };
-        let reply = session.client().await?.list_host_paths(request).await?;
-        let paths = reply.into_inner().paths;
-        let mut users = Users::default();
-        let rows: Vec<_> = paths
-            .iter()
-            .map(|claim| Row::of(claim, &mut users))
-            .collect();
-        let data: Vec<_> = rows.iter().map(Row::json).collect();
-        session.out.answer(json!({ "paths": data }), || {
-            table(
-                [
-                    "ZONE",
-                    "PATH",
-                    "SCOPE",
-                    "INODE",
-                    "STATE",
-                    "ASKED BY",
-                    "CLAIMED BY",
-                    "WHEN",
-                    "ENTRY",
-                ],
-                rows.iter().map(Row::text).collect(),
-                "no claimed paths",
-            )
-        })
-    }
+async fn list(only: OfZone, session: &Session<'_>) -> Result<(), Failure> {
+    let request = ListHostPathsRequest {
+        zone_name: only.zone,
+    };
+    let reply = session.client().await?.list_host_paths(request).await?;
+    let paths = reply.into_inner().paths;
+    let mut users = Users::default();
+    let rows: Vec<_> = paths
+        .iter()
+        .map(|claim| Row::of(claim, &mut users))
+        .collect();
+    let data: Vec<_> = rows.iter().map(Row::json).collect();
+    session.out.answer(json!({ "paths": data }), || {
+        table(
+            [
+                "ZONE",
+                "PATH",
+                "SCOPE",
+                "INODE",
+                "STATE",
+                "ASKED BY",
+                "CLAIMED BY",
+                "WHEN",
+                "ENTRY",
+            ],
+            rows.iter().map(Row::text).collect(),
+            "no claimed paths",
+        )
+    })
 }
 
 /// One claim, with the name of the user who made it.

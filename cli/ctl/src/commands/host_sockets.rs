@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use syva_rpc::v1::{AllowHostSocketRequest, DenyHostSocketRequest, ListHostSocketsRequest};
 
-use super::{Session, said, utf8};
+use super::{OfZone, Session, said, utf8};
 use crate::exit::Failure;
 use crate::output::{Operation, Remarks, table};
 
@@ -18,7 +18,7 @@ pub enum Verb {
     /// Take it away again, whoever gave it, until the zone's policy gives it anew
     Deny(Socket),
     /// List the sockets that zones may use
-    List(List),
+    List(OfZone),
 }
 
 /// `host-sockets allow` and `host-sockets deny`.
@@ -29,19 +29,6 @@ pub struct Socket {
     /// The socket's path (absolute; it need not be there yet, its directory must), or its abstract
     /// name as @NAME
     path: PathBuf,
-}
-
-/// `host-sockets list`.
-#[derive(Debug, Args)]
-pub struct List {
-    /// Only this zone's
-    #[arg(
-        long,
-        value_name = "ZONE",
-        default_value = "",
-        hide_default_value = true
-    )]
-    zone: String,
 }
 
 impl Verb {
@@ -62,7 +49,7 @@ impl Verb {
         match self {
             Verb::Allow(socket) => socket.allow(session).await,
             Verb::Deny(socket) => socket.deny(session).await,
-            Verb::List(list) => list.run(session).await,
+            Verb::List(only) => list(only, session).await,
         }
     }
 }
@@ -101,45 +88,43 @@ impl Socket {
     }
 }
 
-impl List {
-    async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
-        let request = ListHostSocketsRequest {
-            zone_name: self.zone,
-        };
-        let reply = session.client().await?.list_host_sockets(request).await?;
-        let sockets = reply.into_inner().sockets;
-        let data: Vec<_> = sockets
-            .iter()
-            .map(|socket| {
-                json!({
-                    "zone": socket.zone,
-                    "path": socket.path,
-                    "by_default": socket.by_default,
-                    "state": socket.state,
-                    "seq": socket.seq,
-                })
+async fn list(only: OfZone, session: &Session<'_>) -> Result<(), Failure> {
+    let request = ListHostSocketsRequest {
+        zone_name: only.zone,
+    };
+    let reply = session.client().await?.list_host_sockets(request).await?;
+    let sockets = reply.into_inner().sockets;
+    let data: Vec<_> = sockets
+        .iter()
+        .map(|socket| {
+            json!({
+                "zone": socket.zone,
+                "path": socket.path,
+                "by_default": socket.by_default,
+                "state": socket.state,
+                "seq": socket.seq,
             })
-            .collect();
-        session.out.answer(json!({ "sockets": data }), || {
-            let rows = sockets.iter().map(|socket| {
-                [
-                    socket.zone.clone(),
-                    socket.path.clone(),
-                    if socket.by_default {
-                        "unit"
-                    } else {
-                        "operator"
-                    }
-                    .into(),
-                    socket.state.clone(),
-                    socket.seq.to_string(),
-                ]
-            });
-            table(
-                ["ZONE", "SOCKET", "GIVEN BY", "STATE", "ENTRY"],
-                rows.collect(),
-                "no host sockets",
-            )
         })
-    }
+        .collect();
+    session.out.answer(json!({ "sockets": data }), || {
+        let rows = sockets.iter().map(|socket| {
+            [
+                socket.zone.clone(),
+                socket.path.clone(),
+                if socket.by_default {
+                    "unit"
+                } else {
+                    "operator"
+                }
+                .into(),
+                socket.state.clone(),
+                socket.seq.to_string(),
+            ]
+        });
+        table(
+            ["ZONE", "SOCKET", "GIVEN BY", "STATE", "ENTRY"],
+            rows.collect(),
+            "no host sockets",
+        )
+    })
 }

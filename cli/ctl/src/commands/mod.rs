@@ -7,6 +7,7 @@ pub mod events;
 pub mod host_paths;
 pub mod host_sockets;
 pub mod journal;
+pub mod mode;
 pub mod status;
 mod summary;
 mod unit;
@@ -14,6 +15,7 @@ pub mod zones;
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use syva_rpc::client::{self, Client};
 
 use crate::exit::Failure;
@@ -57,6 +59,19 @@ impl<'a> Session<'a> {
         let client = client::connect(self.socket, self.adapter).await?;
         Ok(client.max_decoding_message_size(MAX_REPLY))
     }
+}
+
+/// What the lists of a zone's things take.
+#[derive(Debug, Args)]
+pub struct OfZone {
+    /// Only this zone's
+    #[arg(
+        long,
+        value_name = "ZONE",
+        default_value = "",
+        hide_default_value = true
+    )]
+    zone: String,
 }
 
 /// A path as the protocol carries it.

@@ -43,7 +43,7 @@ fn status_text(status: &StatusResponse) -> Vec<String> {
     for reason in &status.degraded_reasons {
         line("", format!("- {reason}"));
     }
-    line("mode", mode(&status.mode));
+    line("mode", mode(status));
     line("backend", backend(status));
     line("kernel", or_dash(&status.kernel_release));
     let uptime = humantime::format_duration(Duration::from_secs(status.uptime_secs));
@@ -103,11 +103,18 @@ fn health(status: &StatusResponse) -> String {
     }
 }
 
-fn mode(mode: &str) -> String {
-    match mode {
-        "enforce" => "enforce: operations across zones are refused".into(),
-        "audit" => "audit: operations across zones are allowed, and reported as would_deny".into(),
-        other => or_dash(other),
+fn mode(status: &StatusResponse) -> String {
+    let (said, other) = match status.mode.as_str() {
+        "enforce" => ("enforce: operations across zones are refused", "audit"),
+        "audit" => (
+            "audit: operations across zones are allowed, and reported as would_deny",
+            "enforce",
+        ),
+        unknown => return or_dash(unknown),
+    };
+    match &status.zones_of_other_mode[..] {
+        [] => said.to_owned(),
+        zones => format!("{said}; but {other} in {}", zones.join(", ")),
     }
 }
 
@@ -206,6 +213,7 @@ fn status_json(status: &StatusResponse) -> Value {
         "health": status.health,
         "degraded_reasons": status.degraded_reasons,
         "mode": status.mode,
+        "zones_of_other_mode": status.zones_of_other_mode,
         "backend": status.backend,
         "attached": status.attached,
         "kernel_release": status.kernel_release,
@@ -243,6 +251,7 @@ mod tests {
             health: "degraded".into(),
             degraded_reasons: vec!["hook task_kill is not attached".into()],
             mode: "audit".into(),
+            zones_of_other_mode: vec!["db".into(), "web".into()],
             backend: "libbpf".into(),
             kernel_release: "6.12.0".into(),
             journal_seq: 9,
@@ -270,7 +279,7 @@ mod tests {
         for said in [
             "health      degraded: it runs, with less confidence",
             "- hook task_kill is not attached",
-            "mode        audit: operations across zones are allowed",
+            "mode        audit: operations across zones are allowed, and reported as would_deny; but enforce in db, web",
             "backend     libbpf, not attached to every hook",
             "kernel      6.12.0",
             "daemon      syva-core 0.1.0, up 1h 1m 40s",

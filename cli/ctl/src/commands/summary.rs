@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use syva_model::command::{Attach, ClaimFacts, Command, Policy, SocketFacts, ZoneType};
-use syva_model::image::Scope;
+use syva_model::image::{Mode, Scope};
 use syva_model::name::{Party, ZoneName};
 
 /// The command in one line.
@@ -32,6 +32,10 @@ pub fn summary(command: &Command) -> String {
         }
         Command::RemoveHostPath { zone, path } => format!("zone {zone}: {path}"),
         Command::SetMode { mode } => format!("mode {}", mode.name()),
+        Command::SetZoneMode { zone, mode } => {
+            let mode = mode.map_or("the node's", Mode::name);
+            format!("zone {zone}: mode {mode}")
+        }
         Command::Boot {
             claims,
             host_sockets,
@@ -180,6 +184,7 @@ impl Whereabouts {
             Command::RemoveZone { zone: it, .. }
             | Command::RegisterHostPath { zone: it, .. }
             | Command::RemoveHostPath { zone: it, .. }
+            | Command::SetZoneMode { zone: it, .. }
             | Command::AllowHostSocket { zone: it, .. }
             | Command::DenyHostSocket { zone: it, .. } => named(it),
             Command::AttachContainer(attach) => {
@@ -313,6 +318,20 @@ mod tests {
                 "zone web: /srv/web",
             ),
             (Command::SetMode { mode: Mode::Audit }, "mode audit"),
+            (
+                Command::SetZoneMode {
+                    zone: zone("web"),
+                    mode: Some(Mode::Audit),
+                },
+                "zone web: mode audit",
+            ),
+            (
+                Command::SetZoneMode {
+                    zone: zone("web"),
+                    mode: None,
+                },
+                "zone web: mode the node's",
+            ),
             (
                 Command::Boot {
                     claims: [found, None]

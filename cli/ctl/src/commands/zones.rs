@@ -11,7 +11,7 @@ use syva_rpc::v1::{
 
 use super::{Session, refused_unless, said, utf8};
 use crate::exit::Failure;
-use crate::output::{Operation, Remarks, list, table};
+use crate::output::{Operation, Remarks, list, or_dash, table};
 
 /// What to do with zones.
 #[derive(Debug, Subcommand)]
@@ -203,6 +203,7 @@ async fn list_zones(session: &Session<'_>) -> Result<(), Failure> {
                 "ID",
                 "STATE",
                 "CONTAINERS",
+                "MODE",
                 "TYPE",
                 "NETWORK",
                 "PTRACE",
@@ -216,13 +217,14 @@ async fn list_zones(session: &Session<'_>) -> Result<(), Failure> {
     })
 }
 
-fn zone_row(zone: &ZoneSummary) -> [String; 10] {
+fn zone_row(zone: &ZoneSummary) -> [String; 11] {
     let policy = zone.policy.clone().unwrap_or_default();
     [
         zone.name.clone(),
         zone.zone_id.to_string(),
         zone.state.clone(),
         zone.containers_active.to_string(),
+        mode(zone),
         type_name(policy.zone_type()).into(),
         network_name(policy.network_mode()).into(),
         if policy.allow_ptrace { "yes" } else { "no" }.into(),
@@ -232,12 +234,20 @@ fn zone_row(zone: &ZoneSummary) -> [String; 10] {
     ]
 }
 
+/// A mode of its own is marked: it stays when the node's changes.
+fn mode(zone: &ZoneSummary) -> String {
+    let own = if zone.own_mode { " (own)" } else { "" };
+    format!("{}{own}", or_dash(&zone.mode))
+}
+
 fn zone_json(zone: &ZoneSummary) -> Value {
     json!({
         "name": zone.name,
         "zone_id": zone.zone_id,
         "state": zone.state,
         "containers_active": zone.containers_active,
+        "mode": zone.mode,
+        "own_mode": zone.own_mode,
         "policy": zone.policy.as_ref().map(policy_json),
         "not_enforced": zone.not_enforced,
     })

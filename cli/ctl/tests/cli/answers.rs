@@ -138,6 +138,8 @@ fn a_read_is_operation_ok_and_the_data() {
         containers_active: 2,
         policy: Some(policy()),
         not_enforced: vec!["network mode".into()],
+        mode: "audit".into(),
+        own_mode: true,
     };
     let container = ContainerSummary {
         container_id: "c1".into(),
@@ -188,10 +190,10 @@ fn a_read_is_operation_ok_and_the_data() {
         (
             Script::replying(ListZonesResponse { zones: vec![zone] }),
             "zones list",
-            "web   7   active  2           isolated  host     yes     db, host  /srv/a, rel  /run/s, @name",
+            "web   7   active  2           audit (own)  isolated  host     yes     db, host  /srv/a, rel  /run/s, @name",
             json!({"operation": "zones.list", "ok": true, "zones": [{
                 "name": "web", "zone_id": 7, "state": "active", "containers_active": 2,
-                "not_enforced": ["network mode"], "policy": {
+                "mode": "audit", "own_mode": true, "not_enforced": ["network mode"], "policy": {
                     "host_paths": ["/srv/a", "rel"], "allowed_zones": ["db", "host"],
                     "allow_ptrace": true, "type": "isolated", "network": "host",
                     "allowed_egress_cidrs": [], "host_sockets": ["/run/s", "@name"]}}]}),

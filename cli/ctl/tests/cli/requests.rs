@@ -5,9 +5,9 @@ use std::fmt::Debug;
 use syva_rpc::v1::{
     AllowCommRequest, AllowHostSocketRequest, AttachContainerRequest, DenyCommRequest,
     DenyHostSocketRequest, DetachContainerRequest, ListCommsRequest, ListContainersRequest,
-    ListHostPathsRequest, ListHostSocketsRequest, ListZonesRequest, NetworkMode,
+    ListHostPathsRequest, ListHostSocketsRequest, ListZonesRequest, Mode, NetworkMode,
     ReadJournalRequest, RegisterHostPathRequest, RegisterZoneRequest, RemoveHostPathRequest,
-    RemoveZoneRequest, StatusRequest, WatchEventsRequest, ZonePolicy, ZoneType,
+    RemoveZoneRequest, SetModeRequest, StatusRequest, WatchEventsRequest, ZonePolicy, ZoneType,
 };
 
 use crate::run;
@@ -150,6 +150,27 @@ fn every_command_asks_exactly_what_was_typed() {
             "host-paths list",
             asks(&ListHostPathsRequest {
                 zone_name: String::new(),
+            }),
+        ),
+        (
+            "mode audit",
+            asks(&SetModeRequest {
+                zone_name: String::new(),
+                mode: Mode::Audit.into(),
+            }),
+        ),
+        (
+            "mode enforce --zone a",
+            asks(&SetModeRequest {
+                zone_name: a.clone(),
+                mode: Mode::Enforce.into(),
+            }),
+        ),
+        (
+            "mode inherit --zone a",
+            asks(&SetModeRequest {
+                zone_name: a.clone(),
+                mode: Mode::Inherit.into(),
             }),
         ),
         (

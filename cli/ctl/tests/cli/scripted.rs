@@ -16,8 +16,9 @@ use syva_rpc::v1::{
     ListHostSocketsResponse, ListZonesRequest, ListZonesResponse, ReadJournalRequest,
     RegisterHostPathRequest, RegisterHostPathResponse, RegisterZoneRequest, RegisterZoneResponse,
     RemoveHostPathRequest, RemoveHostPathResponse, RemoveIpZoneRequest, RemoveIpZoneResponse,
-    RemoveZoneRequest, RemoveZoneResponse, SetIpZoneRequest, SetIpZoneResponse, StateDigestRequest,
-    StateDigestResponse, StatusRequest, StatusResponse, WatchEventsRequest,
+    RemoveZoneRequest, RemoveZoneResponse, SetIpZoneRequest, SetIpZoneResponse, SetModeRequest,
+    SetModeResponse, StateDigestRequest, StateDigestResponse, StatusRequest, StatusResponse,
+    WatchEventsRequest,
 };
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -179,4 +180,5 @@ service! {
     allow_host_socket(AllowHostSocketRequest) -> AllowHostSocketResponse;
     deny_host_socket(DenyHostSocketRequest) -> DenyHostSocketResponse;
     list_host_sockets(ListHostSocketsRequest) -> ListHostSocketsResponse;
+    set_mode(SetModeRequest) -> SetModeResponse;
 }

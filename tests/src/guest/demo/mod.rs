@@ -17,7 +17,7 @@ use syva_model::hook::Hook;
 use super::actor::{
     Background, Outcome, act, act_on, begin, exec_moved, listen, make_cgroup, receive,
 };
-use super::{Checks, Failure};
+use super::{Checks, Failure, mutating};
 use counters::DenyCounters;
 use node::Node;
 
@@ -38,6 +38,8 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     stage.traced(checks, &node)?;
     explained(checks, &node)?;
     node.stop()?;
+    stage.after_the_daemon(checks)?;
+    node.unload()?;
     stage.detached(checks);
     Ok(())
 }
@@ -175,6 +177,28 @@ impl Stage {
             Hook::PtraceAccessCheck => act(from, "attach", &[&to.pid()]),
             // The side's task asks to be traced by its parent, which is web's.
             Hook::PtraceTraceme => act(&self.outside.cgroup, "be-asked", &[from, &to.cgroup]),
+            // As with mmap_file, the descriptor comes from this process.
+            Hook::FileMprotect => match File::open(&to.secret) {
+                Ok(file) => act_on(from, "map-then-execute", file),
+                Err(error) => Outcome::Broken(format!("opening: {error}")),
+            },
+            Hook::FileReceive => {
+                match File::open(&to.secret).and_then(|file| mutating::handed_over(&file)) {
+                    Ok(socket) => act_on(from, "receive-descriptor", socket),
+                    Err(error) => Outcome::Broken(format!("handing over: {error}")),
+                }
+            }
+            Hook::InodeCreate
+            | Hook::InodeMkdir
+            | Hook::InodeMknod
+            | Hook::InodeSymlink
+            | Hook::InodeLink
+            | Hook::InodeRename
+            | Hook::InodeUnlink
+            | Hook::InodeRmdir
+            | Hook::InodeSetattr
+            | Hook::InodeSetxattr
+            | Hook::InodeRemovexattr => change(from, hook, &to.dir.join("changed")),
         }
     }
 
@@ -299,6 +323,18 @@ impl Stage {
         })
     }
 
+    /// The kernel does not need the daemon.
+    fn after_the_daemon(&self, checks: &mut Checks) -> Result<(), Failure> {
+        let open = |side: &Side| act(&self.web.cgroup, "open", &[&side.secret]);
+        let claim = "the daemon stopped, file_open: web at";
+        self.blocked(checks, &format!("{claim} db's"), Hook::FileOpen, |stage| {
+            open(&stage.db)
+        })?;
+        self.works(checks, &format!("{claim} its own"), |stage| {
+            open(&stage.web)
+        })
+    }
+
     /// With nothing attached, what was blocked succeeds: it was Syvä that blocked it.
     fn detached(&self, checks: &mut Checks) {
         for hook in Hook::ALL {
@@ -312,6 +348,34 @@ impl Stage {
         let outcome = act(&nested, "open", &[&self.db.dir.join("deep/new")]);
         checks.allowed("detached, nested cgroup and later file: it works", &outcome);
     }
+}
+
+/// What a mutation hook is about, in a directory that is made for it.
+fn change(from: &Path, hook: Hook, dir: &Path) -> Outcome {
+    let (file, folder, new) = (dir.join("file"), dir.join("folder"), dir.join("new"));
+    let prepare = || {
+        let _ = fs::remove_dir_all(dir);
+        fs::create_dir_all(&folder)?;
+        fs::write(&file, "content")?;
+        mutating::perform("set-attribute", std::slice::from_ref(&file)).unwrap_or(Ok(()))
+    };
+    if let Err(error) = prepare() {
+        return Outcome::Broken(format!("preparing {}: {error}", dir.display()));
+    }
+    let (action, args): (&str, &[&Path]) = match hook {
+        Hook::InodeMkdir => ("mkdir", &[&new]),
+        Hook::InodeMknod => ("fifo", &[&new]),
+        Hook::InodeSymlink => ("symlink", &[&new]),
+        Hook::InodeLink => ("link", &[&file, &new]),
+        Hook::InodeRename => ("rename", &[&file, &new]),
+        Hook::InodeUnlink => ("unlink", &[&file]),
+        Hook::InodeRmdir => ("rmdir", &[&folder]),
+        Hook::InodeSetattr => ("chmod", &[&file]),
+        Hook::InodeSetxattr => ("set-attribute", &[&file]),
+        Hook::InodeRemovexattr => ("remove-attribute", &[&file]),
+        _ => ("create", &[&new]),
+    };
+    act(from, action, args)
 }
 
 /// A script that does nothing.

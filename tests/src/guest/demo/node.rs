@@ -19,17 +19,22 @@ pub struct Node {
     daemon: Child,
     socket: PathBuf,
     log: PathBuf,
+    pins: PathBuf,
 }
 
 impl Node {
     /// Starts it with its state below `dir`, and waits until it answers.
     pub fn start(dir: &Path) -> Result<Node, Failure> {
         let (socket, log) = (dir.join("core.sock"), dir.join("core.log"));
+        // On a host the usual place may be another daemon's.
+        let pins = PathBuf::from(format!("/sys/fs/bpf/syva-demo-{}", std::process::id()));
         let daemon = Command::new(binary("syva-core")?)
             .arg("--socket-path")
             .arg(&socket)
             .arg("--state-dir")
             .arg(dir.join("state"))
+            .arg("--pin-dir")
+            .arg(&pins)
             // On a host the port may be another daemon's.
             .args(["--http-addr", "off"])
             .stdin(Stdio::null())
@@ -39,6 +44,7 @@ impl Node {
             daemon,
             socket,
             log,
+            pins,
         };
         let deadline = Instant::now() + START;
         while node.ask(&["status"]).is_err() {
@@ -66,7 +72,7 @@ impl Node {
         Ok(String::from_utf8(output.stdout)?)
     }
 
-    /// Stops it, which detaches its programs, and waits until it is gone.
+    /// Stops it and waits until it is gone. Its programs stay.
     pub fn stop(&mut self) -> Result<(), Failure> {
         let pid = Pid::from_child(&self.daemon);
         kill_process(pid, Signal::TERM)?;
@@ -77,12 +83,27 @@ impl Node {
             Err(format!("syva-core ended with {status}").into())
         }
     }
+
+    /// Detaches its programs.
+    pub fn unload(&self) -> Result<(), Failure> {
+        let status = Command::new(binary("syva-core")?)
+            .args(["--unload", "--pin-dir"])
+            .arg(&self.pins)
+            .stdout(Stdio::null())
+            .status()?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(format!("syva-core --unload ended with {status}").into())
+        }
+    }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        // It has ended already if it was stopped.
+        // It has ended already if it was stopped, and a demo on a host leaves nothing behind.
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
+        let _ = self.unload();
     }
 }

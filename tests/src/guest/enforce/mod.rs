@@ -6,6 +6,8 @@ mod files;
 mod host_sockets;
 mod labels;
 mod life;
+mod mutations;
+mod openings;
 mod overlays;
 mod sockets;
 mod tasks;
@@ -28,5 +30,13 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     executing::run(checks, &mut world)?;
     tracing::run(checks, &mut world)?;
     life::run(checks, &mut world)?;
+    world.no_errors(checks)
+}
+
+/// Suite `mutate`: what is another zone's is not changed, and no way of opening leads around.
+pub fn mutate(checks: &mut Checks) -> Result<(), Failure> {
+    let mut world = World::new()?;
+    mutations::run(checks, &mut world)?;
+    openings::run(checks, &mut world)?;
     world.no_errors(checks)
 }

@@ -38,13 +38,13 @@ pub fn through(scratch: &str, name: &str) -> PathBuf {
     Path::new(scratch).join("merged").join(name)
 }
 
-/// Two containers share a layer, and all of the storage is somebody's: each reads through its own.
+/// Two containers share a layer that is somebody's: each reads and writes through its own overlay.
 fn hosts(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     let (one, two) = (world.one.clone(), world.two.clone());
     let (ones, twos) = ("/tmp/store/one", "/tmp/store/two");
     mounting::overlay(Path::new(LAYER), Path::new(ones))?;
     mounting::overlay_configured(Path::new(LAYER), Path::new(twos))?;
-    let store = world.claim(Path::new(STORE), ONE, Scope::Subtree)?;
+    let layer = world.claim(Path::new(LAYER), ONE, Scope::Subtree)?;
     let file = Path::new(LAYER).join("file");
     world.refused(
         checks,
@@ -67,12 +67,46 @@ fn hosts(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         }
     }
 
-    world.unclaim(store)?;
+    world.unclaim(layer)?;
+    all_of_the_storage(checks, world, ones, twos)?;
     claimed_itself(checks, world, ones, twos)?;
     for scratch in [ones, twos] {
         unmount(Path::new(scratch).join("merged"), UnmountFlags::empty())?;
     }
     Ok(())
+}
+
+/// The storage is somebody's with the upper layers, which are not shared: who reads through an overlay
+/// has the host's word for it, who writes changes what another zone has claimed.
+fn all_of_the_storage(
+    checks: &mut Checks,
+    world: &mut World,
+    ones: &str,
+    twos: &str,
+) -> Result<(), Failure> {
+    let (one, two) = (world.one.clone(), world.two.clone());
+    let store = world.claim(Path::new(STORE), ONE, Scope::Subtree)?;
+    for name in ["file", "sub", "written"] {
+        for (zone, who, scratch) in [("one", &one, ones), ("two", &two, twos)] {
+            let claim =
+                format!("zone {zone} opens {name} through its overlay, the storage claimed");
+            world.allowed(checks, &claim, who, "open", &[&through(scratch, name)])?;
+        }
+    }
+    let claim = "zone one makes a file in its claimed upper layer";
+    world.allowed(checks, claim, &one, "create", &[&through(ones, "later")])?;
+    let claim = "zone two makes a file in zone one's upper layer";
+    let file = through(twos, "later");
+    world.refused(checks, claim, Hook::InodeCreate, &two, "create", &[&file])?;
+    let claim = "zone one copies a file up into its claimed upper layer";
+    world.allowed(checks, claim, &one, "write", &[&through(ones, "program")])?;
+    // Which of the changes that make up the copying is refused is the kernel's affair.
+    let (outcome, ..) = world.watch(|| act(&two, "write", &[&through(twos, "program")]))?;
+    checks.denied(
+        "zone two copies a file up into zone one's upper layer",
+        &outcome,
+    );
+    world.unclaim(store)
 }
 
 /// The overlay, or a file of it, is somebody's.

@@ -1,8 +1,7 @@
 //! Somebody changes the maps behind the daemon's back: it is noticed, put right and counted.
 
-use libbpf_rs::MapCore as _;
-use libbpf_rs::MapHandle;
 use libbpf_rs::query::MapInfoIter;
+use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 
 use crate::daemon::{Daemon, eventually};
 use crate::guest::stage::Stage;
@@ -46,9 +45,31 @@ pub fn repaired(checks: &mut Checks, stage: &Stage, daemon: &Daemon) -> Result<(
         );
         stage.kept_apart(checks, &format!("after {name} were deleted"));
     }
+    let (zones, mut drifted) = (map("zones")?, expected);
+    for (what, key) in [("changed", known(&zones)?), ("added", vec![0xee; 4])] {
+        // Without its own number in front the kernel would not take it for a row at all.
+        let row = [&key[..], &PRIVILEGED.to_ne_bytes()].concat();
+        zones.update(&key, &row, MapFlags::ANY)?;
+        drifted += 1;
+        eventually("the repair", || Ok(drift()? >= drifted))?;
+        checks.equal(
+            format!("a zone's row that was {what} is repaired and counted"),
+            &drift()?,
+            &drifted,
+        );
+        stage.kept_apart(checks, &format!("after a zone's row was {what}"));
+    }
     comparisons_pass()?;
-    checks.equal("then there is nothing to repair", &drift()?, &expected);
+    checks.equal("then there is nothing to repair", &drift()?, &drifted);
     Ok(())
+}
+
+/// A zone flag that lets its tasks do anything.
+const PRIVILEGED: u32 = 1;
+
+/// The key of one row.
+fn known(map: &MapHandle) -> Result<Vec<u8>, Failure> {
+    Ok(map.keys().next().ok_or("the map is empty")?)
 }
 
 /// The daemon's map of that name.

@@ -4,6 +4,7 @@
 mod boot;
 mod cgroups;
 mod drift;
+mod modes;
 mod paths;
 
 use super::stage::{Stage, setup};
@@ -30,6 +31,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     stage.attach(&daemon)?;
     stage.kept_apart(checks, "attached");
     cgroups::gone(checks, &daemon)?;
+    modes::of_zones(checks, &stage, &daemon)?;
     drift::repaired(checks, &stage, &daemon)?;
     paths::file_systems(checks, &stage, &daemon)?;
     paths::taken_back(checks, &stage, &daemon)?;

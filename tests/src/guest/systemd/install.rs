@@ -6,6 +6,7 @@ use std::process::Command;
 
 use super::node::{self, CORE};
 use super::unit;
+use crate::guest::stage::Stage;
 use crate::guest::{Checks, Failure};
 
 /// The exposure that `systemd-analyze security` may find, of 100: what is left is BPF, tracing rights for
@@ -61,11 +62,21 @@ pub fn installed(checks: &mut Checks) -> Result<(), Failure> {
 }
 
 /// Removes it in two steps: without the history, and with it.
-pub fn removed(checks: &mut Checks, before: &BTreeSet<PathBuf>) -> Result<(), Failure> {
+pub fn removed(
+    checks: &mut Checks,
+    stage: &Stage,
+    before: &BTreeSet<PathBuf>,
+) -> Result<(), Failure> {
     unit::must(&["enable", "--quiet", "--now", CORE])?;
     unit::plain(CORE)?;
+    // docs/operations.md uninstalls with the daemon running; here it is away.
+    unit::must(&["stop", CORE])?;
+    stage.kept_apart(checks, "with the daemon away");
     let done = node::script("uninstall.sh", &[])?;
     checks.that("it uninstalls", done.status.success(), format!("{done:?}"));
+    checks.allowed("which ends enforcement", &stage.tries(&stage.web));
+    let pins = Path::new("/sys/fs/bpf/syva");
+    checks.that("and nothing is pinned", !pins.exists(), pins.display());
     let said = String::from_utf8_lossy(&done.stdout).into_owned();
     checks.that(
         "and says that the journal is left",

@@ -1,6 +1,7 @@
 //! Start, restart, crash and stop, as systemd does and sees them.
 
 use std::fs;
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -162,18 +163,24 @@ pub fn killed(checks: &mut Checks, stage: &Stage, core: &Setup) -> Result<(), Fa
     Ok(())
 }
 
-/// Stops it. Nothing is pinned yet, so enforcement ends with it, as docs/operations.md says.
+/// Stops it. What is pinned goes on enforcing, as docs/operations.md says.
 pub fn stopped(checks: &mut Checks, stage: &Stage, core: &Setup) -> Result<(), Failure> {
     stage.kept_apart(checks, "before the stop");
     unit::must(&["stop", CORE])?;
     let result = unit::property(CORE, "Result")?;
     checks.equal("stopping is a success", &result.as_str(), &"success");
-    checks.allowed(
-        "stopped, nothing is enforced: web opens db's file",
-        &stage.tries(&stage.web),
-    );
+    stage.kept_apart(checks, "stopped by systemd");
     let answer = core.cli(&["status"])?;
     checks.equal("and nobody answers", &answer.exit, &3);
+    let kernel = Command::new("/usr/local/bin/syva-core")
+        .arg("status")
+        .output()?;
+    let said = String::from_utf8_lossy(&kernel.stdout).into_owned();
+    checks.that(
+        "but syva-core status says that every program is attached",
+        kernel.status.success() && said.contains("what the policy refused is still refused"),
+        format!("{kernel:?}"),
+    );
     thread::sleep(Duration::from_secs(3));
     let state = unit::property(CORE, "ActiveState")?;
     checks.equal("it stays stopped", &state.as_str(), &"inactive");

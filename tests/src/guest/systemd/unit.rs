@@ -3,10 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::daemon::{PATIENCE, put};
+use crate::daemon::{eventually_asking_every, put};
 use crate::guest::Failure;
 
 /// Where units are made: gone with the guest, and before those of packages.
@@ -17,18 +16,8 @@ const UNITS: &str = "/run/systemd/system";
 ///
 /// # Errors
 /// What was waited for, if it does not come; the condition's own.
-pub fn eventually(
-    what: &str,
-    mut holds: impl FnMut() -> Result<bool, Failure>,
-) -> Result<(), Failure> {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds()? {
-        if Instant::now() > deadline {
-            return Err(format!("{what}: not within {PATIENCE:?}").into());
-        }
-        thread::sleep(Duration::from_millis(500));
-    }
-    Ok(())
+pub fn eventually(what: &str, holds: impl FnMut() -> Result<bool, Failure>) -> Result<(), Failure> {
+    eventually_asking_every(Duration::from_millis(500), what, holds)
 }
 
 /// Runs systemctl(1).

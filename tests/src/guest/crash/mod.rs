@@ -1,6 +1,8 @@
 //! Suite `crash`: the daemon dies between the journal and the maps; started again, the kernel enforces
 //! what the journal says, and nothing else.
 
+pub mod cycles;
+
 use super::stage::{Stage, attach, setup};
 use super::{Checks, Failure, binary};
 

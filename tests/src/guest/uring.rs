@@ -1,0 +1,128 @@
+//! Opening a file by io_uring, without a library: two rings, one request.
+#![allow(unsafe_code)]
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::ptr::{null_mut, read_volatile, write_volatile};
+
+use nix::libc;
+
+const IORING_OFF_SQ_RING: i64 = 0;
+const IORING_OFF_CQ_RING: i64 = 0x800_0000;
+const IORING_OFF_SQES: i64 = 0x1000_0000;
+const IORING_OP_OPENAT: u8 = 18;
+const IOSQE_ASYNC: u8 = 1 << 4;
+const IORING_ENTER_GETEVENTS: libc::c_uint = 1;
+/// One page holds a ring of one entry, whatever its header.
+const PAGE: usize = 4096;
+
+/// `struct io_sqring_offsets` and `struct io_cqring_offsets`, by position.
+#[repr(C)]
+#[derive(Default)]
+struct Parameters {
+    sq_entries: u32,
+    cq_entries: u32,
+    flags: u32,
+    sq_thread_cpu: u32,
+    sq_thread_idle: u32,
+    features: u32,
+    wq_fd: u32,
+    reserved: [u32; 3],
+    /// head, tail, ring_mask, ring_entries, flags, dropped, array.
+    sq: [u32; 10],
+    /// head, tail, ring_mask, ring_entries, overflow, cqes.
+    cq: [u32; 10],
+}
+
+/// `struct io_uring_sqe` as OPENAT uses it.
+#[repr(C)]
+struct Request {
+    opcode: u8,
+    flags: u8,
+    ioprio: u16,
+    fd: i32,
+    off: u64,
+    addr: u64,
+    len: u32,
+    open_flags: u32,
+    user_data: u64,
+    rest: [u64; 3],
+}
+
+/// Opens and closes the file; if `by_worker`, a kernel thread does it in the caller's name.
+pub fn open(path: &Path, by_worker: bool) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut parameters = Parameters::default();
+    // SAFETY: the kernel fills the parameters, which have its layout.
+    let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, &raw mut parameters) };
+    if ring < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor, and nobody else has it.
+    let ring = unsafe { OwnedFd::from_raw_fd(ring as i32) };
+    let submissions = map(&ring, IORING_OFF_SQ_RING)?;
+    let completions = map(&ring, IORING_OFF_CQ_RING)?;
+    let requests: *mut Request = map(&ring, IORING_OFF_SQES)?.cast();
+    let word = |base: *mut u8, offset: u32| base.wrapping_add(offset as usize).cast::<u32>();
+    // SAFETY: the three mappings are a page each and stay; the offsets are the kernel's own, and it
+    // looks at them only in the system call that follows.
+    unsafe {
+        write_volatile(
+            requests,
+            Request {
+                opcode: IORING_OP_OPENAT,
+                flags: if by_worker { IOSQE_ASYNC } else { 0 },
+                ioprio: 0,
+                fd: libc::AT_FDCWD,
+                off: 0,
+                addr: path.as_ptr() as u64,
+                len: 0,
+                open_flags: libc::O_CLOEXEC as u32,
+                user_data: 0,
+                rest: [0; 3],
+            },
+        );
+        write_volatile(word(submissions, parameters.sq[6]), 0);
+        write_volatile(word(submissions, parameters.sq[1]), 1);
+        let done = libc::syscall(
+            libc::SYS_io_uring_enter,
+            ring.as_raw_fd(),
+            1,
+            1,
+            IORING_ENTER_GETEVENTS,
+            null_mut::<libc::c_void>(),
+            0,
+        );
+        if done < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // A completion is its user data, then the result.
+        let result = read_volatile(word(completions, parameters.cq[5] + 8)) as i32;
+        if result < 0 {
+            return Err(io::Error::from_raw_os_error(-result));
+        }
+        drop(OwnedFd::from_raw_fd(result));
+    }
+    Ok(())
+}
+
+fn map(ring: &OwnedFd, offset: i64) -> io::Result<*mut u8> {
+    // SAFETY: the kernel chooses the address; the mapping lasts until the process ends.
+    let at = unsafe {
+        libc::mmap(
+            null_mut(),
+            PAGE,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            ring.as_raw_fd(),
+            offset,
+        )
+    };
+    if at == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(at.cast())
+}
