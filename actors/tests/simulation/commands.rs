@@ -58,12 +58,17 @@ fn party(odds: &Odds) -> Party {
 
 fn facts(odds: &Odds, files: &Files) -> ClaimFacts {
     let path = odds.below(PATHS.len());
+    let scope = odds.pick(&[Scope::Subtree, Scope::Subtree, Scope::Exact]);
+    facts_of(files, path, scope)
+}
+
+fn facts_of(files: &Files, path: usize, scope: Scope) -> ClaimFacts {
     ClaimFacts {
         asked: PATHS[path].into(),
         path: PATHS[path].into(),
         object: files.object(path),
         generation: 1,
-        scope: odds.pick(&[Scope::Subtree, Scope::Subtree, Scope::Exact]),
+        scope,
     }
 }
 
@@ -89,6 +94,40 @@ fn register(odds: &Odds, files: &Files) -> Command {
     }
 }
 
+fn attach(container: &str, zone: ZoneName, path: &str, cgroup: CgroupId) -> Attach {
+    Attach {
+        container: container.into(),
+        zone,
+        cgroup,
+        cgroup_path: path.into(),
+        pod: Pod::default(),
+        source: "simulation".into(),
+        generation: 0,
+        unit_sockets: Vec::new(),
+    }
+}
+
+/// What makes two zones of the two cgroups `/a` and `/b`, one with a claim.
+pub fn furniture(files: &Files, a: CgroupId, b: CgroupId) -> Vec<Command> {
+    let name = |name| ZoneName::new(name).expect("a name");
+    let register = |zone| Command::RegisterZone {
+        zone,
+        policy: None,
+        claims: Vec::new(),
+        host_sockets: Vec::new(),
+    };
+    vec![
+        register(name("web")),
+        register(name("db")),
+        Command::AttachContainer(attach("c0", name("web"), "/a", a)),
+        Command::AttachContainer(attach("c1", name("db"), "/b", b)),
+        Command::RegisterHostPath {
+            zone: name("db"),
+            claim: facts_of(files, 1, Scope::Subtree),
+        },
+    ]
+}
+
 /// One command, of cgroups that are there.
 pub fn any(odds: &Odds, files: &Files, cgroups: &[(String, CgroupId)]) -> Command {
     let container = || odds.pick(&CONTAINERS).to_owned();
@@ -101,17 +140,12 @@ pub fn any(odds: &Odds, files: &Files, cgroups: &[(String, CgroupId)]) -> Comman
         3..=5 if !cgroups.is_empty() => {
             let (path, cgroup) = cgroups[odds.below(cgroups.len())].clone();
             Command::AttachContainer(Attach {
-                container: container(),
-                zone: zone(odds),
-                cgroup,
-                cgroup_path: path,
-                pod: Pod::default(),
-                source: "simulation".into(),
                 generation: odds.below(4) as u64,
                 unit_sockets: match odds.percent(20) {
                     true => vec![socket(0)],
                     false => Vec::new(),
                 },
+                ..attach(&container(), zone(odds), &path, cgroup)
             })
         }
         3..=6 => Command::DetachContainer {

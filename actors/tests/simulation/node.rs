@@ -267,8 +267,6 @@ impl Notices for Board {
 pub struct Hands {
     pub work: Work,
     pub maps: Owned,
-    /// The last change, if it was planned without looking at the maps.
-    pub planned: Option<Diff>,
     /// What an acknowledgement of the last change would have hidden.
     pub violation: Option<String>,
 }
@@ -278,7 +276,6 @@ impl Enforcer for Hands {
         if self.maps.odds.is(Broken::AcknowledgedEarly) && self.maps.odds.percent(20) {
             return Ok(());
         }
-        self.planned = (!self.work.is_dirty()).then(|| diff.clone());
         let outcome = self.work.apply(&mut self.maps, &diff, seq, mode);
         if outcome.is_ok() {
             let missing = not_held(&self.maps.kernel.image(), &diff);

@@ -18,12 +18,6 @@ pub struct Scene<'a> {
 pub struct Reach(Vec<bool>);
 
 impl Reach {
-    /// What either opens.
-    pub fn or(&self, other: &Reach) -> Reach {
-        let both = self.0.iter().zip(&other.0);
-        Reach(both.map(|(one, other)| *one || *other).collect())
-    }
-
     /// The first question that is answered with yes here, and with no there and there.
     pub fn beyond(&self, one: &Reach, other: &Reach) -> Option<usize> {
         (0..self.0.len()).find(|n| self.0[*n] && !one.0[*n] && !other.0[*n])

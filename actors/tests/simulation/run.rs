@@ -115,6 +115,9 @@ impl Run {
 
     /// Runs it to its end, where nothing goes wrong any more and the node must get well.
     pub fn all(&mut self) -> Result<(), Violation> {
+        if self.odds.percent(75) {
+            self.furnish()?;
+        }
         for _ in 0..OPERATIONS {
             self.step()?;
         }
@@ -139,6 +142,17 @@ impl Run {
         self.stop()?;
         self.up()?;
         self.replays_from_the_beginning()
+    }
+
+    /// Two zones with a task each and a claim, since most of what chance asks for needs some.
+    fn furnish(&mut self) -> Result<(), Violation> {
+        self.up()?;
+        let commands = commands::furniture(&self.files, self.tree.make("/a"), self.tree.make("/b"));
+        for command in commands {
+            self.ask(command);
+        }
+        self.flush()?;
+        self.check()
     }
 
     fn note(&mut self, what: String) {
@@ -218,8 +232,7 @@ impl Run {
             .work
             .desired()
             .map(|desired| desired.image.clone());
-        let planned = daemon.hands.planned.take();
-        self.prefixes_are_safe(before, desired, planned)?;
+        self.prefixes_are_safe(before, desired)?;
         match acted {
             Ok(done) => {
                 self.daemon = Some(daemon);

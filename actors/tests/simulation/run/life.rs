@@ -113,7 +113,6 @@ impl Run {
             hands: Hands {
                 work,
                 maps,
-                planned: None,
                 violation: None,
             },
         });
