@@ -185,7 +185,11 @@ fn claim(diff: &Diff, steps: &mut Vec<MapWrite>) {
 
 fn join(diff: &Diff, steps: &mut Vec<MapWrite>) {
     for fresh in [true, false] {
-        let these = diff.members.iter().filter(|c| c.old.is_none() == fresh);
+        // A nested cgroup first: with its own row it is left out when its parent's subtree is labelled, and
+        // is never for a moment in the parent's zone. Rows know no depth, but what was made later, as a
+        // child is, has the greater id.
+        let these = diff.members.iter().rev();
+        let these = these.filter(|c| c.old.is_none() == fresh);
         steps.extend(these.filter_map(|c| c.new.map(|row| MapWrite::PutMember(c.key, row))));
     }
 }
