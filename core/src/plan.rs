@@ -84,15 +84,15 @@ impl Diff {
     /// Whether some row changes zone or reach while something else changes too, so that the order
     /// alone cannot make every step safe.
     fn needs_limbo(&self) -> bool {
-        // A cgroup without a row of its own may be in any zone, by inheritance: to join is to move.
-        let joins = self.members.iter().any(|c| c.new.is_some());
-        let parked = self.members.iter().any(|c| c.old.is_some())
-            || self.claims.iter().any(|c| c.old.is_some());
+        let moved = self
+            .members
+            .iter()
+            .any(|c| c.old.is_some() && c.new.is_some());
         let relabelled = self
             .claims
             .iter()
             .any(|c| c.old.is_some() && c.new.is_some());
-        (joins && parked || relabelled) && self.members.len() + self.claims.len() > 1
+        (moved || relabelled) && self.members.len() + self.claims.len() > 1
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use syva_model::image::{CgroupId, Image, MapWrite, MemberRow, Mode, Origin, Table};
 use syva_model::kernel::{KernelError, Rows};
+use syva_model::plan::Diff;
 
 use crate::membership::Checked;
 use crate::role::TABLES;
@@ -41,6 +42,12 @@ pub trait Maps {
     /// The kernel side's.
     fn label(&mut self, steps: &[MapWrite]) -> Result<(), KernelError>;
 
+    /// Reads the row of one cgroup, kernel-born ones included.
+    ///
+    /// # Errors
+    /// The kernel side's.
+    fn member(&mut self, id: CgroupId) -> Result<Option<MemberRow>, KernelError>;
+
     /// Reads every row of a map.
     ///
     /// # Errors
@@ -52,6 +59,28 @@ pub trait Maps {
     /// # Errors
     /// The kernel side's.
     fn check(&mut self, roots: &BTreeMap<CgroupId, MemberRow>) -> Result<Checked, KernelError>;
+}
+
+/// The change, with the zones that cgroups which join are in by inheritance. The journal knows nothing of
+/// those, and to a plan they are not the host's that join but others' that move.
+///
+/// # Errors
+/// The kernel side's.
+pub fn with_inherited(maps: &mut dyn Maps, diff: &Diff) -> Result<Diff, KernelError> {
+    let mut diff = diff.clone();
+    for change in &mut diff.members {
+        if change.old.is_none() && change.new.is_some() {
+            // Parked it stands by itself, as it will.
+            let (root, origin) = (change.key, Origin::Journal);
+            let born = maps.member(change.key)?;
+            change.old = born.map(|row| MemberRow {
+                root,
+                origin,
+                ..row
+            });
+        }
+    }
+    Ok(diff)
 }
 
 /// Runs a plan: runs of steps for the same map go there together, in order.

@@ -56,6 +56,11 @@ impl Maps for Owners {
             .wait(|reply| MembershipMsg::Write(steps, reply))?
     }
 
+    fn member(&mut self, id: CgroupId) -> Result<Option<MemberRow>, KernelError> {
+        let members = self.map(Table::Members)?;
+        members.wait(|reply| MapMsg::Member(id, reply))?
+    }
+
     fn rows(&mut self, table: Table) -> Result<Rows, KernelError> {
         self.map(table)?.wait(MapMsg::Rows)?
     }

@@ -10,7 +10,7 @@ use syva_model::kernel::KernelError;
 use syva_model::plan::{Diff, plan};
 use syva_model::project;
 
-use super::maps::{Maps, enforce, read};
+use super::maps::{Maps, enforce, read, with_inherited};
 use crate::drift::{self, Drift};
 use crate::health::HealthMsg;
 use crate::membership::Checked;
@@ -137,7 +137,8 @@ impl Work {
             return self.compare(maps).map(drop);
         }
         self.standing.amiss();
-        let outcome = enforce(maps, &plan(diff), seq, mode);
+        let diff = with_inherited(maps, diff);
+        let outcome = diff.and_then(|diff| enforce(maps, &plan(&diff), seq, mode));
         self.settle(outcome)
     }
 
@@ -176,7 +177,8 @@ impl Work {
         if !rows.is_empty() {
             self.standing.amiss();
         }
-        enforce(maps, &plan(&rows), desired.seq, desired.mode)?;
+        let steps = plan(&with_inherited(maps, &rows)?);
+        enforce(maps, &steps, desired.seq, desired.mode)?;
         let born = maps.check(&desired.image.members)?;
         // A root that is gone has lost its row with its cgroup: that is no drift.
         rows.members

@@ -211,6 +211,10 @@ impl Maps for Owned {
         self.walker.steps(&mut members, steps)
     }
 
+    fn member(&mut self, id: CgroupId) -> Result<Option<MemberRow>, KernelError> {
+        TableStore::member(&mut self.table(Table::Members)?, id)
+    }
+
     fn rows(&mut self, table: Table) -> Result<Rows, KernelError> {
         self.comparing = true;
         TableStore::rows(&mut self.table(table)?)
