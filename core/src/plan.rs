@@ -7,8 +7,8 @@
 //! 2. park in limbo whatever changes zone or will go, if there is more than that one change: while
 //!    two rows change zone one after the other, a caller already in its new zone must not meet an
 //!    object still in its old one;
-//! 3. write claims, deepest first: an object's nearest claim is then its old one or its new one,
-//!    never one between; advance the epoch;
+//! 3. write claims, deepest first, those last that no longer reach below themselves: an object's nearest
+//!    claim is then its old one or its new one, never one between or none; advance the epoch;
 //! 4. write memberships, new ones before those that come out of limbo;
 //! 5. remove claims, shallowest first, for the reason of 3; advance the epoch;
 //! 6. remove memberships: the tasks are the host's from here on;
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 
 use crate::host_socket::Grant;
 use crate::image::{
-    CgroupId, ClaimRow, Image, MapWrite, MemberRow, ObjectKey, Pair, ZoneId, ZoneRow,
+    CgroupId, ClaimRow, Image, MapWrite, MemberRow, ObjectKey, Pair, Scope, ZoneId, ZoneRow,
 };
 
 /// One row that differs.
@@ -170,17 +170,24 @@ fn park(diff: &Diff, steps: &mut Vec<MapWrite>) {
 }
 
 fn claim(diff: &Diff, steps: &mut Vec<MapWrite>) {
-    let put = |c: &Change<ObjectKey, ClaimRow>| c.new.map(|row| (c.key, row));
+    let put = |c: &Change<ObjectKey, ClaimRow>| c.new.map(|row| (narrows(c), c.key, row));
     let mut rows: Vec<_> = diff.claims.iter().filter_map(put).collect();
-    rows.sort_by_key(|(key, row)| (std::cmp::Reverse(row.depth), *key));
+    rows.sort_by_key(|(narrows, key, row)| (*narrows, std::cmp::Reverse(row.depth), *key));
     let any = !rows.is_empty();
     steps.extend(
         rows.into_iter()
-            .map(|(key, row)| MapWrite::PutClaim(key, row)),
+            .map(|(_, key, row)| MapWrite::PutClaim(key, row)),
     );
     if any {
         steps.push(MapWrite::AdvanceEpoch);
     }
+}
+
+/// Whether it lets go of what lies below it, which then falls to the nearest claim above: that must be
+/// written first.
+fn narrows(change: &Change<ObjectKey, ClaimRow>) -> bool {
+    let scope = |row: Option<ClaimRow>| row.map(|row| row.scope);
+    (scope(change.old), scope(change.new)) == (Some(Scope::Subtree), Some(Scope::Exact))
 }
 
 fn join(diff: &Diff, steps: &mut Vec<MapWrite>) {
