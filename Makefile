@@ -136,7 +136,7 @@ test:
 # What a test that has a long version asks to know how long, a line each. Suites that have one are entries
 # of their own in tests/src/suites.rs, with an empty gate.
 test-long: export SYVA_CRASH_CYCLES ?= 200
-test-long: export SYVA_SIM_SEEDS ?= 5000
+test-long: export SYVA_SIM_SEEDS ?= 3500
 test-long:
 	@MAKE='$(MAKE)' scripts/phases.sh $(TARGET)/vm setup fmt-check lint unit verify-otlp verify-prometheus vm-all demo
 

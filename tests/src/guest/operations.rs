@@ -14,9 +14,10 @@ const TEXT: &str = include_str!("../../../docs/operations.md");
 const MAKEFILE: &str = include_str!("../../../Makefile");
 
 /// The sections that have commands, in their order.
-const SECTIONS: [&str; 10] = [
+const SECTIONS: [&str; 11] = [
     "Install",
     "Look",
+    "Try a policy before it refuses anything",
     "Change settings",
     "Restart, upgrade, stop",
     "Other capacities, another map layout",
