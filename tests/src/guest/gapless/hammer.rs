@@ -119,7 +119,9 @@ pub fn hammer(secret: &Path, own: &Path, report: &Path) -> io::Result<()> {
             thread::sleep(PAUSE);
         }
     }
-    let part = report.with_extension("part");
+    // Beside the name, not in place of its end, which is the number: each needs one of its own.
+    let mut part = report.as_os_str().to_owned();
+    part.push(".part");
     let Seen {
         denied,
         leaked,
