@@ -13,6 +13,7 @@ use common::{
 };
 use syva_actors::engine::Silent;
 use syva_actors::memory::Fault;
+use syva_actors::reconciler::BEHIND;
 use syva_actors::rig::Failure;
 use syva_actors::{CommandError, Engine, Role};
 use syva_model::command::Command;
@@ -246,7 +247,7 @@ async fn an_actor_that_hangs_is_noticed_and_one_that_is_degraded_is_alive() {
         assert_eq!(engine.alive(PATIENCE).await, Ok(()), "{name}");
         host.kernel.set_fault(Some(Fault::Refuse(Table::Zones, 5)));
         let _ = submit(&engine, register("web")).await;
-        assert!(!engine.health().borrow().reasons.is_empty(), "degraded");
+        reasons_are(&engine, &[BEHIND]).await;
         assert_eq!(engine.alive(PATIENCE).await, Ok(()), "{name}, degraded");
         engine.fail(role, Failure::Hang);
         assert_eq!(engine.alive(PATIENCE).await, Err(Silent(name, PATIENCE)));
