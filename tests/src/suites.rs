@@ -161,6 +161,20 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "attack",
+        claims: "root in a zone reaches nothing of another zone, of the engine or of the host",
+        limit: 600,
+        budget: 240,
+        boot: Boot {
+            modules: &["virtio_pci", "virtio_blk", "ext4", "overlay"],
+            disk: 64,
+            ..Boot::DEFAULT
+        },
+        pack: DAEMON,
+        run: guest::attack::run,
+        ..SUITE
+    },
+    Suite {
         name: "daemon",
         claims: "a daemon keeps zones apart over restarts, drift, a new boot and cgroups that come and go",
         limit: 400,

@@ -24,6 +24,9 @@ pub enum Outcome {
     Broken(String),
 }
 
+/// Why an actor is broken that did not end by itself.
+pub const KILLED: &str = "killed by a signal";
+
 /// Exit statuses above every error number.
 const CANNOT_JOIN: i32 = 240;
 const NOT_AN_ACTION: i32 = 241;
@@ -68,7 +71,8 @@ pub fn exec_moved(cgroup: &Path, program: &Path, file: &Path, to: &Path) -> Outc
     moved().unwrap_or_else(|failure| Outcome::Broken(failure.to_string()))
 }
 
-fn actor(cgroup: &Path, action: &str, args: &[&Path]) -> Command {
+/// The command that does so.
+pub fn actor(cgroup: &Path, action: &str, args: &[&Path]) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg("act").arg(cgroup).arg(action).args(args);
     command
@@ -81,7 +85,7 @@ pub fn outcome(status: io::Result<ExitStatus>, cgroup: &Path, action: &str) -> O
         Ok(Some(CANNOT_JOIN)) => Outcome::Broken(format!("cannot join {}", cgroup.display())),
         Ok(Some(NOT_AN_ACTION)) => Outcome::Broken(format!("{action} did not work, or is none")),
         Ok(Some(code)) => Outcome::Refused(code),
-        Ok(None) => Outcome::Broken(String::from("killed by a signal")),
+        Ok(None) => Outcome::Broken(String::from(KILLED)),
         Err(error) => Outcome::Broken(format!("cannot start: {error}")),
     }
 }
@@ -196,6 +200,8 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
             wait();
             Ok(())
         }
+        ("attack", [name, it, own]) => super::attack::perform(name, it, own),
+        ("victim", [dir, name]) => super::attack::aim::be_victim(dir, name),
         ("storm", [path]) => super::preempt::storm(path),
         ("hammer", [secret, own, report]) => super::gapless::hammer::hammer(secret, own, report),
         ("opens", [path]) => super::count::opens(path),

@@ -1,6 +1,7 @@
 //! The guest side: what runs inside a virtual machine, a module a suite.
 
 pub mod actor;
+pub mod attack;
 pub mod bad_host;
 pub mod checks;
 pub mod count;

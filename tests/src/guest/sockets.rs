@@ -1,11 +1,18 @@
 //! Unix sockets as actors use them: by path, or by abstract name (`@NAME`).
 
 use std::fs;
-use std::io;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
+
+use nix::libc;
+use nix::sys::socket::{
+    AddressFamily, Backlog, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, bind,
+    connect as connect_to, listen as listen_on, sendmsg, socket,
+};
 
 fn abstract_name(path: &Path) -> Option<&[u8]> {
     path.as_os_str().as_bytes().strip_prefix(b"@")
@@ -16,6 +23,53 @@ fn address(path: &Path) -> io::Result<SocketAddr> {
         Some(name) => SocketAddr::from_abstract_name(name),
         None => SocketAddr::from_pathname(path),
     }
+}
+
+/// A socket of that kind that others reach: it listens, if that is needed.
+pub fn bound(kind: i32, path: &Path) -> io::Result<OwnedFd> {
+    let socket = made(kind)?;
+    bind(socket.as_raw_fd(), &unix(path)?)?;
+    if kind != libc::SOCK_DGRAM {
+        listen_on(&socket, Backlog::MAXALLOWABLE)?;
+    }
+    Ok(socket)
+}
+
+/// Connects a socket of that kind.
+pub fn connects(kind: i32, path: &Path) -> io::Result<()> {
+    let socket = made(kind)?;
+    Ok(connect_to(socket.as_raw_fd(), &unix(path)?)?)
+}
+
+/// Sends a datagram that carries a descriptor, without a connection.
+pub fn send_descriptor(path: &Path) -> io::Result<()> {
+    let socket = made(libc::SOCK_DGRAM)?;
+    let number = [socket.as_raw_fd()];
+    sendmsg(
+        socket.as_raw_fd(),
+        &[IoSlice::new(b"hello")],
+        &[ControlMessage::ScmRights(&number)],
+        MsgFlags::empty(),
+        Some(&unix(path)?),
+    )?;
+    Ok(())
+}
+
+fn made(kind: i32) -> io::Result<OwnedFd> {
+    let kind = SockType::try_from(kind)?;
+    Ok(socket(
+        AddressFamily::Unix,
+        kind,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?)
+}
+
+fn unix(path: &Path) -> io::Result<UnixAddr> {
+    Ok(match abstract_name(path) {
+        Some(name) => UnixAddr::new_abstract(name)?,
+        None => UnixAddr::new(path)?,
+    })
 }
 
 /// Whether a socket is bound there that can be reached: a stream must listen too, which comes a little

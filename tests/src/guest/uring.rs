@@ -1,4 +1,4 @@
-//! Opening a file by io_uring, without a library: two rings, one request.
+//! Opening and changing files by io_uring, without a library: two rings, one request.
 #![allow(unsafe_code)]
 
 use std::ffi::CString;
@@ -54,7 +54,52 @@ struct Request {
 
 /// Opens and closes the file; if `by_worker`, a kernel thread does it in the caller's name.
 pub fn open(path: &Path, by_worker: bool) -> io::Result<()> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
+    let path = text(path)?;
+    let opened = perform(Request {
+        flags: if by_worker { IOSQE_ASYNC } else { 0 },
+        open_flags: libc::O_CLOEXEC as u32,
+        ..Request::of(IORING_OP_OPENAT, &path)
+    })?;
+    // SAFETY: the kernel has just made this descriptor, and nobody else has it.
+    drop(unsafe { OwnedFd::from_raw_fd(opened) });
+    Ok(())
+}
+
+/// An operation on one path, or from one to another.
+pub fn with_paths(operation: u8, path: &Path, other: Option<&Path>) -> io::Result<()> {
+    let (path, other) = (text(path)?, other.map(text).transpose()?);
+    let mut request = Request::of(operation, &path);
+    if let Some(other) = &other {
+        // Both are relative to the working directory; the second's descriptor is where a length is else.
+        request.off = other.as_ptr() as u64;
+        request.len = libc::AT_FDCWD as u32;
+    }
+    perform(request).map(drop)
+}
+
+fn text(path: &Path) -> io::Result<CString> {
+    Ok(CString::new(path.as_os_str().as_bytes())?)
+}
+
+impl Request {
+    fn of(opcode: u8, path: &CString) -> Request {
+        Request {
+            opcode,
+            flags: 0,
+            ioprio: 0,
+            fd: libc::AT_FDCWD,
+            off: 0,
+            addr: path.as_ptr() as u64,
+            len: 0,
+            open_flags: 0,
+            user_data: 0,
+            rest: [0; 3],
+        }
+    }
+}
+
+/// Submits a request, whose paths live on, and waits for its result.
+fn perform(request: Request) -> io::Result<i32> {
     let mut parameters = Parameters::default();
     // SAFETY: the kernel fills the parameters, which have its layout.
     let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, &raw mut parameters) };
@@ -70,21 +115,7 @@ pub fn open(path: &Path, by_worker: bool) -> io::Result<()> {
     // SAFETY: the three mappings are a page each and stay; the offsets are the kernel's own, and it
     // looks at them only in the system call that follows.
     unsafe {
-        write_volatile(
-            requests,
-            Request {
-                opcode: IORING_OP_OPENAT,
-                flags: if by_worker { IOSQE_ASYNC } else { 0 },
-                ioprio: 0,
-                fd: libc::AT_FDCWD,
-                off: 0,
-                addr: path.as_ptr() as u64,
-                len: 0,
-                open_flags: libc::O_CLOEXEC as u32,
-                user_data: 0,
-                rest: [0; 3],
-            },
-        );
+        write_volatile(requests, request);
         write_volatile(word(submissions, parameters.sq[6]), 0);
         write_volatile(word(submissions, parameters.sq[1]), 1);
         let done = libc::syscall(
@@ -104,9 +135,8 @@ pub fn open(path: &Path, by_worker: bool) -> io::Result<()> {
         if result < 0 {
             return Err(io::Error::from_raw_os_error(-result));
         }
-        drop(OwnedFd::from_raw_fd(result));
+        Ok(result)
     }
-    Ok(())
 }
 
 fn map(ring: &OwnedFd, offset: i64) -> io::Result<*mut u8> {

@@ -1,0 +1,254 @@
+//! What an attack is aimed at: a directory, a process and all that the process has; and the process
+//! that has it.
+
+use std::fs;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread;
+
+use nix::libc;
+use serde::{Deserialize, Serialize};
+
+use super::sys::{self, call, text};
+use crate::guest::{Failure, actor, sockets};
+
+/// What is in every secret, and in the memory of every victim.
+pub const SECRET: &[u8] = b"this is the secret of its owner!";
+
+/// Everything of one side that can be attacked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Aim {
+    /// Its directory: `secret`, `program`, `script`, `link`, `folder/inner`; claimed, if it is a zone's.
+    pub dir: PathBuf,
+    /// Its cgroup.
+    pub cgroup: PathBuf,
+    /// What its abstract sockets, queues and shared memory are called.
+    pub name: String,
+    /// Its process, which leads a group of its own.
+    pub pid: i32,
+    /// Where that process keeps [`SECRET`].
+    pub address: usize,
+    /// The number under which it has the secret open.
+    pub secret: i32,
+    /// System V shared memory, a queue of messages with one in it, and a semaphore.
+    pub memory: i32,
+    pub queue: i32,
+    pub semaphore: i32,
+    /// A key with the secret, which its user may do everything with.
+    pub key: i32,
+}
+
+impl Aim {
+    /// A path in its directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// The same as the kernel takes it.
+    pub fn text(&self, name: &str) -> io::Result<std::ffi::CString> {
+        text(self.path(name))
+    }
+
+    /// A file of its process, below /proc.
+    pub fn proc(&self, name: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/{name}", self.pid))
+    }
+
+    /// A name of an abstract socket.
+    pub fn socket(&self, kind: &str) -> PathBuf {
+        PathBuf::from(format!("@{}-{kind}", self.name))
+    }
+
+    /// Whether its process is gone, or waits for its parent to see that.
+    pub fn is_dead(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid));
+        stat.map_or(true, |stat| {
+            stat.rsplit(')')
+                .next()
+                .is_some_and(|rest| rest.trim_start().starts_with('Z'))
+        })
+    }
+}
+
+/// A side of the fight, as whoever runs it sees it: the process is started anew for every attack.
+pub struct Side {
+    /// What attacks are told.
+    pub aim: Aim,
+    victim: Option<Child>,
+}
+
+impl Side {
+    /// Makes the directory; `prepare` and `revive` fill it.
+    pub fn new(name: &str, dir: PathBuf, cgroup: PathBuf) -> Result<Side, Failure> {
+        fs::create_dir_all(&dir)?;
+        Ok(Side {
+            aim: Aim {
+                dir,
+                cgroup,
+                name: name.to_owned(),
+                pid: 0,
+                address: 0,
+                secret: 0,
+                memory: 0,
+                queue: 0,
+                semaphore: 0,
+                key: 0,
+            },
+            victim: None,
+        })
+    }
+
+    /// Puts everything into the directory as it was, whatever an attack has made of it.
+    pub fn prepare(&self) -> Result<(), Failure> {
+        let dir = &self.aim.dir;
+        fs::create_dir_all(dir)?;
+        for entry in fs::read_dir(dir)? {
+            let path = entry?.path();
+            // What the victim is bound to stays with it.
+            if path.extension().is_some_and(|ending| ending == "sock") {
+                continue;
+            }
+            if fs::symlink_metadata(&path)?.is_dir() {
+                fs::remove_dir_all(&path)?;
+            } else {
+                fs::remove_file(&path)?;
+            }
+        }
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o755))?;
+        fs::create_dir(dir.join("folder"))?;
+        fs::create_dir(dir.join("empty"))?;
+        for name in ["secret", "other", "folder/inner"] {
+            fs::write(dir.join(name), SECRET)?;
+        }
+        fs::write(dir.join("script"), "#!/bin/sh\nexit 0\n")?;
+        fs::copy("/bin/busybox", dir.join("program"))?;
+        for name in ["script", "program"] {
+            fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755))?;
+        }
+        std::os::unix::fs::symlink("secret", dir.join("link"))?;
+        Ok(())
+    }
+
+    /// Starts the process again, with all that it has.
+    pub fn revive(&mut self) -> Result<(), Failure> {
+        self.bury();
+        for entry in fs::read_dir(&self.aim.dir)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|ending| ending == "sock") {
+                fs::remove_file(path)?;
+            }
+        }
+        let mut child = actor::actor(
+            &self.aim.cgroup,
+            "victim",
+            &[&self.aim.dir, Path::new(&self.aim.name)],
+        )
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+        let out = child.stdout.take().ok_or("no standard output")?;
+        let mut line = String::new();
+        BufReader::new(out).read_line(&mut line)?;
+        let had: Aim = serde_json::from_str(&line)
+            .map_err(|error| format!("the victim says {line:?}: {error}"))?;
+        let cgroup = self.aim.cgroup.clone();
+        self.aim = Aim { cgroup, ..had };
+        self.victim = Some(child);
+        Ok(())
+    }
+
+    fn bury(&mut self) {
+        if let Some(mut child) = self.victim.take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        self.bury();
+    }
+}
+
+/// What a victim's process does: has everything, says what, and waits.
+pub fn be_victim(dir: &Path, name: &Path) -> io::Result<()> {
+    // Of no use to itself if it fails: it leads a group already.
+    let _ = nix::unistd::setsid();
+    let name = name.to_string_lossy().into_owned();
+    let mut aim = Aim {
+        dir: dir.to_owned(),
+        cgroup: PathBuf::new(),
+        pid: std::process::id() as i32,
+        address: 0,
+        secret: 0,
+        memory: 0,
+        queue: 0,
+        semaphore: 0,
+        key: 0,
+        name,
+    };
+    let memory = SECRET.to_vec().leak();
+    aim.address = memory.as_ptr() as usize;
+    let secret = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(aim.path("secret"))?;
+    aim.secret = std::os::fd::IntoRawFd::into_raw_fd(secret);
+    listen(&aim)?;
+    super::ipc::have(&mut aim)?;
+    let said = serde_json::to_string(&aim).map_err(io::Error::other)?;
+    println!("{said}");
+    io::stdout().flush()?;
+    loop {
+        thread::park();
+    }
+}
+
+/// Sockets of every kind, by path and by abstract name, all of which are answered.
+fn listen(aim: &Aim) -> io::Result<()> {
+    for (kind, path) in [
+        (libc::SOCK_STREAM, "stream"),
+        (libc::SOCK_SEQPACKET, "seqpacket"),
+        (libc::SOCK_DGRAM, "datagram"),
+    ] {
+        for path in [aim.path(&format!("{path}.sock")), aim.socket(path)] {
+            let socket = sockets::bound(kind, &path)?;
+            thread::spawn(move || answer(kind, &socket));
+        }
+    }
+    Ok(())
+}
+
+fn answer(kind: i32, socket: &impl std::os::fd::AsRawFd) {
+    let mut room = [0_u8; 64];
+    loop {
+        let taken = if kind == libc::SOCK_DGRAM {
+            let length = room.len();
+            call(
+                libc::SYS_recvfrom,
+                [
+                    sys::fd(socket),
+                    (&mut room[..]).into(),
+                    length.into(),
+                    0.into(),
+                    0.into(),
+                    0.into(),
+                ],
+            )
+            .map(drop)
+        } else {
+            sys::descriptor(
+                libc::SYS_accept4,
+                [sys::fd(socket), 0.into(), 0.into(), 0.into()],
+            )
+            .map(drop)
+        };
+        if taken.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Mounts: another path to a file, and another file at its path. And the namespaces they are in.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use nix::libc;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+
+use super::aim::Aim;
+use super::files::reads;
+use super::sys::{self, call, text};
+use super::technique::{Against, Technique, node, zone};
+use crate::guest::mounting;
+
+pub const ALL: &[Technique] = &[
+    zone("a bind mount of it", |it, own| {
+        private()?;
+        bind(&it.dir, &own.path("empty"))?;
+        reads(File::open(own.path("empty/secret"))?)
+    }),
+    zone("a bind mount of its file", |it, own| {
+        private()?;
+        bind(&it.path("secret"), &own.path("other"))?;
+        reads(File::open(own.path("other"))?)
+    }),
+    zone("a bind mount in a user namespace", |it, own| {
+        own_user()?;
+        bind(&it.dir, &own.path("empty"))?;
+        reads(File::open(own.path("empty/secret"))?)
+    })
+    .lacking(&[libc::ENOSYS, libc::EINVAL]),
+    zone("a copy of the tree with open_tree(2)", |it, _| {
+        const OPEN_TREE_CLONE: i32 = 1;
+        let path = text(&it.dir)?;
+        let tree = sys::descriptor(
+            libc::SYS_open_tree,
+            [
+                libc::AT_FDCWD.into(),
+                (&path).into(),
+                OPEN_TREE_CLONE.into(),
+            ],
+        )?;
+        let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+        let file = sys::descriptor(
+            libc::SYS_openat,
+            [sys::fd(&tree), c"secret".into(), flags.into(), 0.into()],
+        )?;
+        reads(File::from(file))
+    }),
+    zone("an overlay over it", |it, own| {
+        private()?;
+        mounting::overlay(&it.dir, &scratch(own)?)?;
+        reads(File::open(own.path("tmp/merged/secret"))?)
+    }),
+    zone("an overlay over it by fsopen(2)", |it, own| {
+        private()?;
+        mounting::overlay_configured(&it.dir, &scratch(own)?)?;
+        reads(File::open(own.path("tmp/merged/secret"))?)
+    }),
+    zone("its file system, mounted again", |it, own| {
+        private()?;
+        let target = own.path("empty");
+        mount(
+            Some("/dev/vda"),
+            &target,
+            Some("ext4"),
+            MsFlags::empty(),
+            None::<&str>,
+        )?;
+        let inside = it.path("secret");
+        let inside = inside.strip_prefix("/srv").map_err(io::Error::other)?;
+        reads(File::open(target.join(inside))?)
+    })
+    .twin(|_, own| {
+        private()?;
+        mount_tmpfs(&own.path("empty"))
+    }),
+    Technique {
+        against: Against::Zone,
+        ..node(
+            "something else mounted over it, for all to see",
+            |it, _| {
+                mount_tmpfs(&it.path("empty"))?;
+                umount2(&it.path("empty"), MntFlags::MNT_DETACH)?;
+                Ok(())
+            },
+            |_, own| {
+                private()?;
+                mount_tmpfs(&own.path("empty"))
+            },
+        )
+    },
+    Technique {
+        against: Against::Zone,
+        ..node(
+            "one's own mounted over it, for all to see",
+            |it, own| {
+                bind(&own.path("folder"), &it.path("empty"))?;
+                umount2(&it.path("empty"), MntFlags::MNT_DETACH)?;
+                Ok(())
+            },
+            |_, own| {
+                private()?;
+                bind(&own.path("folder"), &own.path("empty"))
+            },
+        )
+    },
+    node(
+        "a mount among the host's",
+        |_, own| {
+            let target = Path::new("/mnt");
+            bind(&own.dir, target)?;
+            umount2(target, MntFlags::MNT_DETACH)?;
+            Ok(())
+        },
+        |_, own| {
+            private()?;
+            bind(&own.dir, Path::new("/mnt"))
+        },
+    ),
+    node(
+        "a mount among the host's by move_mount(2)",
+        |_, own| {
+            const OPEN_TREE_CLONE: i32 = 1;
+            let path = text(&own.dir)?;
+            let tree = sys::descriptor(
+                libc::SYS_open_tree,
+                [
+                    libc::AT_FDCWD.into(),
+                    (&path).into(),
+                    OPEN_TREE_CLONE.into(),
+                ],
+            )?;
+            const FROM_DESCRIPTOR: i32 = 4;
+            call(
+                libc::SYS_move_mount,
+                [
+                    sys::fd(&tree),
+                    c"".into(),
+                    libc::AT_FDCWD.into(),
+                    c"/mnt".into(),
+                    FROM_DESCRIPTOR.into(),
+                ],
+            )?;
+            umount2("/mnt", MntFlags::MNT_DETACH)?;
+            Ok(())
+        },
+        |_, own| {
+            private()?;
+            bind(&own.dir, Path::new("/mnt"))
+        },
+    ),
+    node(
+        "remounting the host's read-only",
+        |_, _| {
+            remount("/run", MsFlags::MS_RDONLY)?;
+            remount("/run", MsFlags::empty())
+        },
+        |_, own| {
+            private()?;
+            mount_tmpfs(&own.path("empty"))?;
+            let target = own.path("empty");
+            let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
+            Ok(mount(
+                None::<&str>,
+                &target,
+                None::<&str>,
+                flags,
+                None::<&str>,
+            )?)
+        },
+    ),
+    node(
+        "unmounting the host's",
+        |_, _| {
+            umount2("/run/spare", MntFlags::MNT_DETACH)?;
+            Ok(())
+        },
+        |_, own| {
+            private()?;
+            mount_tmpfs(&own.path("empty"))?;
+            Ok(umount2(&own.path("empty"), MntFlags::MNT_DETACH)?)
+        },
+    ),
+    zone("setns(2) to its mounts", |it, _| {
+        let namespace = File::open(it.proc("ns/mnt"))?;
+        enters(&namespace, CloneFlags::CLONE_NEWNS)
+    })
+    .twin(|_, _| {
+        let namespace = File::open("/proc/self/ns/mnt")?;
+        enters(&namespace, CloneFlags::CLONE_NEWNS)
+    }),
+    zone("setns(2) by its pidfd", |it, _| {
+        let process = sys::descriptor(libc::SYS_pidfd_open, [it.pid.into(), 0.into()])?;
+        enters(&process, CloneFlags::CLONE_NEWNS)
+    }),
+    node(
+        "setns(2) to the host's mounts",
+        |_, _| {
+            let namespace = File::open("/proc/1/ns/mnt")?;
+            enters(&namespace, CloneFlags::CLONE_NEWNS)
+        },
+        |_, _| {
+            let namespace = File::open("/proc/self/ns/mnt")?;
+            enters(&namespace, CloneFlags::CLONE_NEWNS)
+        },
+    ),
+];
+
+/// A place for mounts that nobody else sees.
+fn private() -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
+    Ok(mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)?)
+}
+
+fn own_user() -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?;
+    fs::write("/proc/self/uid_map", "0 0 1")?;
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/gid_map", "0 0 1")
+}
+
+fn bind(from: &Path, to: &Path) -> io::Result<()> {
+    Ok(mount(
+        Some(from),
+        to,
+        None::<&str>,
+        MsFlags::MS_BIND,
+        None::<&str>,
+    )?)
+}
+
+fn mount_tmpfs(at: &Path) -> io::Result<()> {
+    let flags = MsFlags::empty();
+    Ok(mount(
+        Some("tmpfs"),
+        at,
+        Some("tmpfs"),
+        flags,
+        None::<&str>,
+    )?)
+}
+
+fn remount(at: &str, flags: MsFlags) -> io::Result<()> {
+    let flags = MsFlags::MS_REMOUNT | flags;
+    Ok(mount(None::<&str>, at, None::<&str>, flags, None::<&str>)?)
+}
+
+/// An overlay's upper layer must not lie in another overlay, nor on what the lower one is.
+fn scratch(own: &Aim) -> io::Result<std::path::PathBuf> {
+    let scratch = own.path("tmp");
+    fs::create_dir_all(&scratch)?;
+    mount_tmpfs(&scratch)?;
+    Ok(scratch)
+}
+
+fn enters(namespace: &impl std::os::fd::AsFd, kind: CloneFlags) -> io::Result<()> {
+    // Whoever shares its directories with another may not enter.
+    unshare(CloneFlags::CLONE_FS)?;
+    Ok(nix::sched::setns(namespace.as_fd(), kind)?)
+}
