@@ -128,6 +128,17 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "ordinary",
+        claims: "PostgreSQL, nginx, a compiler, shells and a package manager run in zones, and nothing is denied to them",
+        gate: &["6.12"],
+        limit: 700,
+        budget: 300,
+        boot: Boot::DEBIAN,
+        pack: DAEMON,
+        run: guest::ordinary::run,
+        ..SUITE
+    },
+    Suite {
         name: "docs",
         claims: "the commands of the README and of docs/api.md do what they say",
         gate: &["6.1"],

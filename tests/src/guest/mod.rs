@@ -22,6 +22,7 @@ pub mod mounting;
 pub mod mutating;
 pub mod operations;
 pub mod options;
+pub mod ordinary;
 pub mod podman;
 pub mod preempt;
 pub mod raw;

@@ -11,6 +11,8 @@ packages=(
 	systemd systemd-sysv udev dbus podman crun
 	# What suites use: users, mounts, processes, file systems, a program for container images.
 	mount iproute2 procps kmod e2fsprogs busybox-static curl
+	# What suites run as ordinary programs: servers, a compiler, a package manager.
+	postgresql nginx-light gcc libc6-dev make apt passwd
 	# The libraries that syva-core is linked to.
 	libelf1 zlib1g libgcc-s1
 )
@@ -43,6 +45,8 @@ for unit in systemd-update-utmp.service systemd-update-utmp-runlevel.service \
 	systemd-timesyncd.service systemd-networkd.service systemd-resolved.service; do
 	ln -sf /dev/null "$units/$unit"
 done
+# Servers start when a suite starts them.
+rm -f "$units/multi-user.target.wants/nginx.service" "$units/multi-user.target.wants/postgresql.service"
 mkdir -p "$units/../system-generators"
 ln -sf /dev/null "$units/../system-generators/systemd-getty-generator"
 ln -sf /lib/systemd/system/multi-user.target "$units/default.target"

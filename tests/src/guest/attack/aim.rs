@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
@@ -11,16 +11,37 @@ use std::thread;
 use nix::libc;
 use serde::{Deserialize, Serialize};
 
+use super::elf;
 use super::sys::{self, call, text};
 use crate::guest::{Failure, actor, sockets};
 
 /// What is in every secret, and in the memory of every victim.
 pub const SECRET: &[u8] = b"this is the secret of its owner!";
 
+/// The program in every directory: it looks at its name for what it is to do.
+pub const PROGRAM: &str = "busybox";
+/// A program that can be an interpreter.
+pub const LOADER: &str = "loader";
+const ORIGINAL: &str = "/bin/busybox";
+
+/// Whether it is the program, whole and without what an attack may have given it.
+fn is_program(path: &Path) -> bool {
+    let (Ok(there), Ok(original)) = (fs::symlink_metadata(path), fs::metadata(ORIGINAL)) else {
+        return false;
+    };
+    let attributes = rustix::fs::listxattr(path, &mut [0_u8; 0][..]).unwrap_or(0);
+    path.ends_with(PROGRAM)
+        && there.is_file()
+        && there.len() == original.len()
+        && there.mode() == original.mode()
+        && there.nlink() == 1
+        && attributes == 0
+}
+
 /// Everything of one side that can be attacked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Aim {
-    /// Its directory: `secret`, `program`, `script`, `link`, `folder/inner`; claimed, if it is a zone's.
+    /// Its directory: `secret`, `busybox`, `script`, `link`, `folder/inner`; claimed, if it is a zone's.
     pub dir: PathBuf,
     /// Its cgroup.
     pub cgroup: PathBuf,
@@ -32,9 +53,11 @@ pub struct Aim {
     pub address: usize,
     /// The number under which it has the secret open.
     pub secret: i32,
-    /// System V shared memory, a queue of messages with one in it, and a semaphore.
+    /// System V shared memory; it has a queue with a message, and a semaphore too.
     pub memory: i32,
+    /// The queue.
     pub queue: i32,
+    /// The semaphore.
     pub semaphore: i32,
     /// A key with the secret, which its user may do everything with.
     pub key: i32,
@@ -106,8 +129,8 @@ impl Side {
         fs::create_dir_all(dir)?;
         for entry in fs::read_dir(dir)? {
             let path = entry?.path();
-            // What the victim is bound to stays with it.
-            if path.extension().is_some_and(|ending| ending == "sock") {
+            // What the victim is bound to stays with it; so does what is long and as it was.
+            if path.extension().is_some_and(|ending| ending == "sock") || is_program(&path) {
                 continue;
             }
             if fs::symlink_metadata(&path)?.is_dir() {
@@ -123,9 +146,13 @@ impl Side {
             fs::write(dir.join(name), SECRET)?;
         }
         fs::write(dir.join("script"), "#!/bin/sh\nexit 0\n")?;
-        fs::copy("/bin/busybox", dir.join("program"))?;
-        for name in ["script", "program"] {
+        fs::write(dir.join(LOADER), elf::ending_well())?;
+        for name in ["script", LOADER] {
             fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o755))?;
+        }
+        let program = dir.join(PROGRAM);
+        if !is_program(&program) {
+            fs::copy(ORIGINAL, &program)?;
         }
         std::os::unix::fs::symlink("secret", dir.join("link"))?;
         Ok(())

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use nix::libc;
 
-use super::aim::{Aim, SECRET};
+use super::aim::{Aim, PROGRAM, SECRET};
 use super::files::reads;
 use super::sys::{self, call};
 use super::technique::{Technique, zone};
@@ -111,7 +111,7 @@ pub const ALL: &[Technique] = &[
         does("set-attribute", it, &["secret"])
     }),
     zone("setxattr(2) of a capability", |it, _| {
-        let path = it.text("program")?;
+        let path = it.text(PROGRAM)?;
         let all = sys::halves(&[0x0200_0001, u32::MAX, 0, 0, 0]);
         let size = all.len();
         call(

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::libc;
 use nix::mount::{MsFlags, mount};
+use syva_model::image::SCHEMA;
 
 use super::aim::Aim;
 use super::sys::{self, call, halves, text, words};
@@ -15,7 +16,7 @@ use crate::guest::sockets;
 /// Where the suite's daemon has its socket and its state.
 pub const HOME: &str = "/run/syva";
 /// Where it pins.
-pub const PINS: &str = "/sys/fs/bpf/syva/v1";
+const PINS: &str = "/sys/fs/bpf/syva";
 /// Where the suite writes its process id.
 pub const PID: &str = "/run/attack/daemon";
 
@@ -33,16 +34,19 @@ pub const ALL: &[Technique] = &[
     node(
         "bpf(2), removing oneself from the members",
         |_, own| {
-            let members = map_by_id()?;
             let key = words(&[cgroup_id(own)?]);
-            // Not a member of that map is no obstacle: it would have been removed.
-            match map_delete(&members, &key) {
-                Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
-                done => done,
+            // Which map it is shows itself.
+            for id in 1..64 {
+                let map = opened(MAP_BY_ID, &mut halves(&[id]));
+                if map.is_ok_and(|map| map_delete(&map, &key).is_ok()) {
+                    return Ok(());
+                }
             }
+            Err(sys::without_effect())
         },
         socket_filter,
-    ),
+    )
+    .uncontrolled(),
     node(
         "bpf(2), a program by id",
         |_, _| by_id(PROG_NEXT, PROG_BY_ID).map(drop),
@@ -97,7 +101,7 @@ pub const ALL: &[Technique] = &[
     ),
     node(
         "unlinking a pin",
-        |_, _| fs::remove_file(Path::new(PINS).join("spare")),
+        |_, _| fs::remove_file(pin_of("barrier")),
         own_bpffs,
     )
     .uncontrolled(),
@@ -255,6 +259,10 @@ const SOCKET_FILTER: u32 = 1;
 const KPROBE: u32 = 2;
 const TRACEPOINT: u32 = 5;
 
+fn pin_of(map: &str) -> PathBuf {
+    Path::new(PINS).join(format!("v{SCHEMA}/maps")).join(map)
+}
+
 fn home(name: &str) -> PathBuf {
     Path::new(HOME).join(name)
 }
@@ -343,7 +351,7 @@ fn map_create() -> io::Result<std::os::fd::OwnedFd> {
 }
 
 fn pinned(name: &str) -> io::Result<std::os::fd::OwnedFd> {
-    let path = text(Path::new(PINS).join(name))?;
+    let path = text(pin_of(name))?;
     opened(OBJ_GET, &mut words(&[path.as_ptr() as u64, 0]))
 }
 

@@ -315,10 +315,7 @@ pub const ALL: &[Technique] = &[
     node(
         "TIOCSTI on the host's terminal",
         |_, _| {
-            let terminal = sys::open(
-                Path::new("/run/attack/terminal"),
-                libc::O_RDWR | libc::O_NOCTTY,
-            )?;
+            let terminal = sys::open(Path::new(TERMINAL), libc::O_RDWR | libc::O_NOCTTY)?;
             call(
                 libc::SYS_ioctl,
                 [
@@ -431,6 +428,9 @@ pub const ALL: &[Technique] = &[
     )
     .lacking(&[libc::ENODEV]),
 ];
+
+/// A terminal of the host's.
+pub const TERMINAL: &str = "/run/attack/terminal";
 
 /// An error that comes after the question whether it may be done: it might have been.
 fn after_the_hooks(done: io::Result<()>, then: i32) -> io::Result<()> {

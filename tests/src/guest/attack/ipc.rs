@@ -11,6 +11,7 @@ use super::files::reads;
 use super::sys::{self, call, text};
 use super::technique::{Technique, zone, zone_and_host};
 
+/// The techniques.
 pub const ALL: &[Technique] = &[
     zone_and_host("shmat(2)", |it, _| {
         call(libc::SYS_shmat, [it.memory.into(), 0.into(), 0.into()]).map(drop)

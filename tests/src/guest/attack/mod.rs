@@ -8,6 +8,7 @@
 pub mod aim;
 mod cgroups;
 mod changes;
+mod elf;
 mod engine;
 mod files;
 mod host;
@@ -26,7 +27,9 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use nix::libc;
+use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 
 use self::aim::{Aim, Side};
 use self::technique::{ALL, Against, Technique, Twin};
@@ -44,6 +47,7 @@ struct Field {
     victim: Side,
     host: Side,
     free: PathBuf,
+    _terminal: PtyMaster,
 }
 
 /// Goes through the table.
@@ -89,15 +93,19 @@ impl Field {
     fn prepare() -> Result<Field, Failure> {
         shell(
             "mkdir -p /srv /dev/mqueue /run/attack /run/spare && mke2fs -q /dev/vda 2>/dev/null && \
-             mount -t ext4 /dev/vda /srv && mount -t mqueue mqueue /dev/mqueue && \
-             mount -t tmpfs tmpfs /run/spare",
+             mount -t ext4 /dev/vda /srv && mount -t mqueue mqueue /dev/mqueue",
         )?;
         let free = make_cgroup("pods/free")?;
         let side = |name: &str| -> Result<Side, Failure> {
             let cgroup = make_cgroup(&format!("pods/{name}"))?;
             Side::new(name, Path::new("/srv/pods").join(name), cgroup)
         };
+        let terminal = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
+        grantpt(&terminal)?;
+        unlockpt(&terminal)?;
+        std::os::unix::fs::symlink(ptsname_r(&terminal)?, host::TERMINAL)?;
         Ok(Field {
+            _terminal: terminal,
             attacker: side("attacker")?,
             victim: side("victim")?,
             host: side("host")?,
@@ -152,7 +160,7 @@ impl Field {
         for whose in aims {
             let claim = format!("{group}: {}, {whose}", technique.name);
             self.fresh(anew)?;
-            let found = self.tried(technique, whose)?;
+            let found = self.tried(technique, whose, anew)?;
             let twin = self.twin(technique, anew)?;
             checks.note(format!(
                 "technique\t{group}\t{}\t{whose}\t{found}",
@@ -172,7 +180,7 @@ impl Field {
     }
 
     /// By somebody who may, and then by the attacker.
-    fn tried(&mut self, technique: &Technique, whose: &str) -> Result<Found, Failure> {
+    fn tried(&mut self, technique: &Technique, whose: &str, anew: bool) -> Result<Found, Failure> {
         let it = |field: &Field| match whose {
             "the host's" => field.host.aim.clone(),
             _ => field.victim.aim.clone(),
@@ -180,7 +188,7 @@ impl Field {
         let free = self.free.clone();
         let control = if technique.control {
             let outcome = self.attempt(&free, technique.name, &it(self))?;
-            self.fresh(true)?;
+            self.fresh(anew)?;
             outcome
         } else {
             Outcome::Done
@@ -214,6 +222,9 @@ impl Field {
     fn fresh(&mut self, anew: bool) -> Result<(), Failure> {
         // It may not be there.
         let _ = fs::remove_file(cgroups::EVIDENCE);
+        if !fs::read_to_string("/proc/self/mounts")?.contains(mounts::SPARE) {
+            shell("mount -t tmpfs tmpfs /run/spare")?;
+        }
         for side in [&mut self.attacker, &mut self.victim, &mut self.host] {
             side.prepare()?;
             for (name, wanted) in [("nested", false), ("planted", false), ("spare", true)] {
