@@ -14,7 +14,7 @@ mkdir -p /opt/package/{DEBIAN,usr/local/bin,etc}
 cd /opt/package
 printf 'Package: tool\\nVersion: 1\\nArchitecture: all\\nMaintainer: nobody <root@localhost>\\nDescription: tool\\n' >DEBIAN/control
 echo /etc/tool.conf >DEBIAN/conffiles
-printf '#!/bin/sh\\nset -e\\nuseradd --system tool\\nldconfig\\nchown tool /etc/tool.conf\\n' >DEBIAN/postinst
+printf '#!/bin/sh\\nset -e\\nid tool >/dev/null 2>&1 || useradd --system tool\\nldconfig\\nchown tool /etc/tool.conf\\n' >DEBIAN/postinst
 printf '#!/bin/sh\\necho works\\n' >usr/local/bin/tool
 echo setting >etc/tool.conf
 chmod 755 DEBIAN/postinst; chmod 4755 usr/local/bin/tool
@@ -36,6 +36,7 @@ pub fn run(checks: &mut Checks, core: &Setup) -> Result<(), Failure> {
         "mkdir -p /opt/root/{upper,work,merged}
          mount -t overlay overlay -o lowerdir=/,upperdir=/opt/root/upper,workdir=/opt/root/work /opt/root/merged
          cp --recursive /opt/repository /opt/root/merged/repository
+         rm -f /opt/root/merged/etc/apt/sources.list.d/*
          echo 'deb [trusted=yes] file:/repository ./' >/opt/root/merged/etc/apt/sources.list",
     )?;
     shell(
