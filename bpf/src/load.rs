@@ -170,6 +170,11 @@ impl Programs {
                 Hook::InodeSetattr => &progs.inode_setattr,
                 Hook::InodeSetxattr => &progs.inode_setxattr,
                 Hook::InodeRemovexattr => &progs.inode_removexattr,
+                Hook::FilePermission => &progs.file_permission,
+                Hook::Bpf => &progs.bpf,
+                Hook::CgroupCanFork => &progs.cgroup_can_fork,
+                Hook::CgroupAttachTask => &progs.cgroup_attach_task,
+                Hook::SbUmount => &progs.sb_umount,
             };
             hook.again(program, pins);
         }

@@ -12,6 +12,18 @@ pub enum ObjectKind {
     Task,
     /// A socket, labelled by the claim it is bound in, else by the cgroup that made it.
     Socket,
+    /// The node itself and the engine on it: the host's. A cgroup's files are the zone's it is in.
+    Node,
+}
+
+impl ObjectKind {
+    /// Every kind, by its number in the kernel's events.
+    pub const ALL: [ObjectKind; 4] = [
+        ObjectKind::File,
+        ObjectKind::Task,
+        ObjectKind::Socket,
+        ObjectKind::Node,
+    ];
 }
 
 macro_rules! hooks {
@@ -80,12 +92,28 @@ hooks! {
         "setting an extended attribute or an access control list of a file of another zone";
     InodeRemovexattr = 20, "inode_removexattr", File,
         "removing an extended attribute or an access control list of a file of another zone";
+    FilePermission = 21, "file_permission", Node,
+        "writing to a cgroup of another zone or of the host through a descriptor that was open already";
+    Bpf = 22, "bpf", Node,
+        "bpf(2), but for what container runtimes need: programs for sockets and for the devices of own cgroups";
+    CgroupCanFork = 23, "cgroup_can_fork", Node,
+        "starting a task in a cgroup of another zone or of the host (clone3): the caller is killed";
+    CgroupAttachTask = 24, "cgroup_attach_task", Node,
+        "moving a task out of its zone or into the own one, where writing the file could not be refused: the caller is killed";
+    SbUmount = 25, "sb_umount", Node,
+        "unmounting a BPF file system, or anything in the host's mount namespace";
 }
 
 impl Hook {
     /// The index in kernel counters and events.
     pub const fn index(self) -> u32 {
         self as u32
+    }
+
+    /// The hooks that keep the zones apart; the others keep them from the node.
+    pub fn between_zones() -> impl Iterator<Item = Hook> {
+        let all = Hook::ALL.iter().copied();
+        all.filter(|hook| hook.object_kind() != ObjectKind::Node)
     }
 
     /// The hook with that index, if there is one.

@@ -17,6 +17,11 @@
 #define S_IFDIR	 0040000
 #define S_IFSOCK 0140000
 
+#define FMODE_WRITE	  2
+#define MAY_WRITE	  2
+#define SIGKILL		  9
+#define CLONE_INTO_CGROUP 0x200000000ull
+
 #define PROT_EXEC	    4
 #define VM_EXEC		    4
 #define PTRACE_MODE_ATTACH  2
@@ -47,6 +52,7 @@ struct super_block {
 };
 
 struct inode {
+	void *i_private;
 	unsigned short i_mode;
 	struct super_block *i_sb;
 	unsigned long i_ino;
@@ -73,6 +79,7 @@ struct dentry___flat {
 
 struct vfsmount {
 	struct dentry *mnt_root;
+	struct super_block *mnt_sb;
 };
 
 struct path {
@@ -83,6 +90,7 @@ struct path {
 struct file {
 	struct path f_path;
 	struct inode *f_inode;
+	unsigned int f_mode;
 	void *private_data;
 };
 
@@ -117,7 +125,14 @@ struct renamedata___parents {
 };
 
 struct kernfs_node {
+	struct kernfs_node *parent;
+	const char *name;
 	__u64 id;
+};
+
+/* Since 6.15 it is read under RCU, and has another name. */
+struct kernfs_node___rcu {
+	struct kernfs_node *__parent;
 };
 
 struct cgroup_root {
@@ -155,11 +170,26 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct kernel_clone_args {
+	__u64 flags;
+	struct css_set *cset;
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
+	struct files_struct *files;
 	char comm[16];
 };
 

@@ -153,6 +153,9 @@ struct event {
 	__u32 object_pid;
 	__u32 signal;
 	__u32 operation;
+	__u32 kind;
+	/* The command of bpf(2). */
+	__u32 detail;
 	char comm[COMM_BYTES];
 	char name[NAME_BYTES];
 };

@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::raw::{self, Lease};
-use super::{Failure, mounting, mutating, sockets, tracer};
+use super::{Failure, engine, mounting, mutating, sockets, tracer};
 
 /// The kernel's answer to an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Outcome {
     Done,
     /// It was refused with this error number.
     Refused(i32),
+    /// The actor was killed by SIGKILL.
+    Killed,
     /// The actor itself did not work: why.
     Broken(String),
 }
@@ -44,6 +47,12 @@ pub fn act(cgroup: &Path, action: &str, args: &[&Path]) -> Outcome {
 /// The same with an open file, its standard input: opened by this process, which is in no zone.
 pub fn act_on(cgroup: &Path, action: &str, file: File) -> Outcome {
     let status = actor(cgroup, action, &[]).stdin(file).status();
+    outcome(status, cgroup, action)
+}
+
+/// The same with arguments.
+pub fn act_on_with(cgroup: &Path, action: &str, args: &[&Path], file: File) -> Outcome {
+    let status = actor(cgroup, action, args).stdin(file).status();
     outcome(status, cgroup, action)
 }
 
@@ -76,12 +85,15 @@ fn actor(cgroup: &Path, action: &str, args: &[&Path]) -> Command {
 
 /// What an actor's exit status says.
 pub fn outcome(status: io::Result<ExitStatus>, cgroup: &Path, action: &str) -> Outcome {
+    let signal = status.as_ref().ok().and_then(ExitStatus::signal);
+    let killed = signal == Some(Signal::KILL.as_raw());
     match status.map(|status| status.code()) {
         Ok(Some(0)) => Outcome::Done,
         Ok(Some(CANNOT_JOIN)) => Outcome::Broken(format!("cannot join {}", cgroup.display())),
         Ok(Some(NOT_AN_ACTION)) => Outcome::Broken(format!("{action} did not work, or is none")),
         Ok(Some(code)) => Outcome::Refused(code),
-        Ok(None) => Outcome::Broken(String::from("killed by a signal")),
+        Ok(None) if killed => Outcome::Killed,
+        Ok(None) => Outcome::Broken(String::from("ended by a signal")),
         Err(error) => Outcome::Broken(format!("cannot start: {error}")),
     }
 }
@@ -221,10 +233,13 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
         ("take-descriptor", [pid]) => tracer::take_descriptor(pid),
         ("be-asked", [own, child]) => tracer::be_asked(own, child),
         ("ask", []) => tracer::ask(),
-        _ => match mutating::perform(action, args) {
-            Some(result) => result,
-            None => return NOT_AN_ACTION,
-        },
+        _ => {
+            match engine::acting::perform(action, args).or_else(|| mutating::perform(action, args))
+            {
+                Some(result) => result,
+                None => return NOT_AN_ACTION,
+            }
+        }
     };
     result.map_or_else(exit_status, |()| 0)
 }
