@@ -36,6 +36,12 @@ static __always_inline int use_file(enum hook hook, const struct subject *subjec
 	return judge_file(hook, subject, file, label_of_file(hook, file));
 }
 
+/* A disk holds every zone's files, whichever of its nodes is opened. */
+static __always_inline bool is_block_device(struct inode *inode)
+{
+	return (inode->i_mode & S_IFMT) == S_IFBLK;
+}
+
 /* open(2) and its kin, by path or by handle; also the kernel's own opens on a task's behalf. */
 SEC("lsm/file_open")
 int BPF_PROG(file_open, struct file *file, int ret)
@@ -49,8 +55,9 @@ int BPF_PROG(file_open, struct file *file, int ret)
 		return ret;
 	if (!current_subject(&subject))
 		return 0;
-	if (stake_in(HOOK_FILE_OPEN, file->f_inode, file->f_mode & FMODE_WRITE, subject.zone,
-		     &stake))
+	if (stake_in(HOOK_FILE_OPEN, file->f_inode, BPF_CORE_READ(file, f_path.dentry),
+		     file->f_mode & FMODE_WRITE, subject.zone, &stake) ||
+	    is_block_device(file->f_inode))
 		return judge_stake(HOOK_FILE_OPEN, &subject, file, &stake);
 	label = label_of_file(HOOK_FILE_OPEN, file);
 	return judge_file(HOOK_FILE_OPEN, &subject, file,
@@ -162,7 +169,7 @@ int BPF_PROG(file_permission, struct file *file, int mask, int ret)
 	inode = file->f_inode;
 	if (!is_cgroup_file(inode->i_sb->s_magic) || !current_subject(&subject))
 		return 0;
-	if (!stake_in(HOOK_FILE_PERMISSION, inode, true, subject.zone, &stake))
+	if (!stake_in(HOOK_FILE_PERMISSION, inode, NULL, true, subject.zone, &stake))
 		return 0;
 	return judge_stake(HOOK_FILE_PERMISSION, &subject, file, &stake);
 }

@@ -38,7 +38,7 @@ static __always_inline bool touch_stake(struct change *change, struct inode *ino
 {
 	struct stake stake;
 
-	if (!stake_in(change->hook, inode, true, change->subject.zone, &stake))
+	if (!stake_in(change->hook, inode, entry, true, change->subject.zone, &stake))
 		return false;
 	change->verdict = ask(stake.kind, stake.operation, &change->subject, stake.object);
 	change->kind = stake.kind;

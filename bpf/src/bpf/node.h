@@ -7,18 +7,20 @@
 #ifndef SYVA_NODE_H
 #define SYVA_NODE_H
 
-#include "emit.h"
+#include "proc.h"
 
-#define CGROUP_MAGIC  0x27e0eb
-#define CGROUP2_MAGIC 0x63677270
-#define BPFFS_MAGIC   0xcafe4a11
-
-/* What is asked of a file that is the node's own, instead of its label. */
-struct stake {
-	enum object_kind kind;
-	enum operation operation;
-	__u32 object;
-};
+#define CGROUP_MAGIC	  0x27e0eb
+#define CGROUP2_MAGIC	  0x63677270
+#define BPFFS_MAGIC	  0xcafe4a11
+#define PROC_MAGIC	  0x9fa0
+#define SYSFS_MAGIC	  0x62656572
+#define DEBUGFS_MAGIC	  0x64626720
+#define TRACEFS_MAGIC	  0x74726163
+#define SECURITYFS_MAGIC  0x73636673
+#define EFIVARFS_MAGIC	  0xde5e81e4
+#define PSTORE_MAGIC	  0x6165676c
+#define CONFIGFS_MAGIC	  0x62656570
+#define BINFMT_MISC_MAGIC 0x42494e4d
 
 static __always_inline bool is_cgroup_file(unsigned long magic)
 {
@@ -64,21 +66,72 @@ static __always_inline __u32 zone_of_cgroup_file(enum hook hook, struct inode *i
 	return zone_of_cgroup(cgroup);
 }
 
-/* Whether the file is the node's own, and what is to be asked of it then. */
-static __always_inline bool stake_in(enum hook hook, struct inode *inode, bool writes,
-				     __u32 subject, struct stake *stake)
+/*
+ * Sysfs shows devices and the kernel's parameters. Only what belongs to a network namespace is not
+ * the node's: such directories bear its address, and are seen in mounts made in it alone.
+ */
+#define SYSFS_LEVELS 16
+static __always_inline bool is_of_own_network(struct inode *inode)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct net *net = BPF_CORE_READ(task, nsproxy, net_ns);
+	struct kernfs_node *node = BPF_CORE_READ(inode, i_private);
+
+	for (int level = 0; level < SYSFS_LEVELS && node; level++) {
+		const void *ns = BPF_CORE_READ(node, ns);
+
+		/* Since 7.x the address is that of the part all namespaces have. */
+		if (ns &&
+		    (ns == net || ns == (const void *)net + bpf_core_field_offset(struct net, ns)))
+			return true;
+		node = parent_node(node);
+	}
+	return false;
+}
+
+/*
+ * Whether the file is the node's own, and what is to be asked of it then. Reading is free but where
+ * it shows the kernel's own memory and work (debugfs, tracefs), or what enforces.
+ */
+static __always_inline bool stake_in(enum hook hook, struct inode *inode, struct dentry *dentry,
+				     bool writes, __u32 subject, struct stake *stake)
 {
 	unsigned long magic = inode->i_sb->s_magic;
+	bool directory = (inode->i_mode & S_IFMT) == S_IFDIR;
 
 	stake->kind = OBJECT_NODE;
-	stake->operation = OPERATION_GOVERN;
+	stake->operation = OPERATION_USE;
 	stake->object = ZONE_HOST;
-	if (magic == BPFFS_MAGIC)
+	stake->pid = 0;
+	switch (magic) {
+	case BPFFS_MAGIC:
+		stake->operation = OPERATION_GOVERN;
 		return true;
-	if (!is_cgroup_file(magic) || !writes)
+	case CGROUP2_MAGIC:
+	case CGROUP_MAGIC:
+		if (!writes)
+			return false;
+		stake->operation = OPERATION_GOVERN;
+		stake->object = zone_of_cgroup_file(hook, inode, magic, subject);
+		return true;
+	case PROC_MAGIC:
+		return writes && stake_in_proc(inode, dentry, stake);
+	case SYSFS_MAGIC:
+		return writes && !is_of_own_network(inode);
+	case DEBUGFS_MAGIC:
+	case TRACEFS_MAGIC:
+		return writes || !directory;
+	case BINFMT_MISC_MAGIC:
+		/* Since 6.7 one can be mounted in a user namespace, and rules over that alone. */
+		return writes && BPF_CORE_READ(inode, i_sb, s_user_ns, level) == 0;
+	case SECURITYFS_MAGIC:
+	case EFIVARFS_MAGIC:
+	case PSTORE_MAGIC:
+	case CONFIGFS_MAGIC:
+		return writes;
+	default:
 		return false;
-	stake->object = zone_of_cgroup_file(hook, inode, magic, subject);
-	return true;
+	}
 }
 
 /* How much of a directory's name is told before a file's. */
@@ -122,6 +175,7 @@ static __always_inline int judge_stake(enum hook hook, const struct subject *sub
 	if (event) {
 		event->kind = stake->kind;
 		event->operation = stake->operation;
+		event->object_pid = stake->pid;
 		describe_place(event, BPF_CORE_READ(file, f_path.dentry));
 		event_end(event);
 	}

@@ -9,6 +9,7 @@
 
 #include "hook_bpf.h"
 #include "hook_cgroup.h"
+#include "hook_door.h"
 #include "hook_file.h"
 #include "hook_mutate.h"
 #include "hook_ptrace.h"
