@@ -137,8 +137,22 @@ impl Drop for Background {
 /// Runs this program again, inside `cgroup`, to do `action` (wait, listen) until it is dropped.
 /// Returns once it is in the cgroup.
 pub fn begin(cgroup: &Path, action: &str, args: &[&Path]) -> Result<Background, Failure> {
+    started(cgroup, action, args, Stdio::null())
+}
+
+/// The same on an open file, its standard input.
+pub fn begin_on(cgroup: &Path, action: &str, file: File) -> Result<Background, Failure> {
+    started(cgroup, action, &[], file.into())
+}
+
+fn started(
+    cgroup: &Path,
+    action: &str,
+    args: &[&Path],
+    stdin: Stdio,
+) -> Result<Background, Failure> {
     let child = actor(cgroup, action, args)
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .spawn()
         .map(Background)
         .map_err(|error| format!("starting {action}: {error}"))?;

@@ -15,7 +15,7 @@ use nix::libc;
 use nix::mount::{MntFlags, MsFlags};
 use nix::sched::{CloneFlags, unshare};
 
-use super::raw_bpf;
+use super::{raw_bpf, raw_doors};
 
 /// Does it; `None` for what is no action of these.
 pub fn perform(action: &str, args: &[PathBuf]) -> Option<io::Result<()>> {
@@ -33,6 +33,11 @@ pub fn perform(action: &str, args: &[PathBuf]) -> Option<io::Result<()>> {
         ("mount-tmpfs", [path]) => mount("tmpfs", path),
         ("read-open", []) => io::Read::read(&mut stdin(), &mut [0; 64]).map(drop),
         ("filter-system-calls", []) => filter_system_calls(),
+        ("mount-disk", [disk, path]) => mount_disk(disk, path),
+        ("configure-disk", [disk, _]) => configure_disk(disk),
+        ("door", [name]) => raw_doors::perform(name),
+        ("type-into-open-terminal", []) => raw_doors::perform(Path::new("type-into-terminal")),
+        ("hold-terminal", []) => raw_doors::hold_terminal(),
         ("bpf", [command]) => raw_bpf::perform(command, None),
         ("bpf", [command, on]) => raw_bpf::perform(command, Some(on)),
         _ => return None,
@@ -152,6 +157,25 @@ fn mount(kind: &str, path: &Path) -> io::Result<()> {
         MsFlags::empty(),
         None::<&str>,
     )?)
+}
+
+fn mount_disk(disk: &Path, path: &Path) -> io::Result<()> {
+    let flags = MsFlags::MS_RDONLY;
+    Ok(nix::mount::mount(
+        Some(disk),
+        path,
+        Some("ext4"),
+        flags,
+        None::<&str>,
+    )?)
+}
+
+/// The same with fsopen(2) and fsconfig(2), which make the file system without a mount.
+fn configure_disk(disk: &Path) -> io::Result<()> {
+    let context = rustix::mount::fsopen("ext4", rustix::mount::FsOpenFlags::empty())?;
+    rustix::mount::fsconfig_set_flag(&context, "ro")?;
+    rustix::mount::fsconfig_set_string(&context, "source", disk)?;
+    Ok(rustix::mount::fsconfig_create(&context)?)
 }
 
 /// In a mount namespace of its own, as a container does.

@@ -4,9 +4,13 @@
 pub mod acting;
 mod bpf;
 mod cgroups;
+mod disks;
+mod doors;
+mod files;
 mod moves;
 mod pins;
 pub mod raw_bpf;
+pub mod raw_doors;
 mod starting;
 
 use super::enforce::world::World;
@@ -20,5 +24,8 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     moves::run(checks, &mut world)?;
     bpf::run(checks, &mut world)?;
     pins::run(checks, &mut world)?;
+    files::run(checks, &mut world)?;
+    disks::run(checks, &mut world)?;
+    doors::run(checks, &mut world)?;
     world.no_errors(checks)
 }
