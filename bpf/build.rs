@@ -90,7 +90,7 @@ fn model_header() -> String {
         line(format!("#define ZONE_{name} {}u", zone.0));
     }
     line("\nenum object_kind {".into());
-    for kind in [ObjectKind::File, ObjectKind::Task, ObjectKind::Socket] {
+    for kind in ObjectKind::ALL {
         line(format!("\tOBJECT_{} = {},", kind_name(kind), kind as u32));
     }
     line("};\n\nenum operation {".into());
@@ -114,6 +114,21 @@ fn model_header() -> String {
             kind_name(hook.object_kind())
         ));
     }
+    line(
+        "\n/* The kind of object that the hook asks of, unless the program says otherwise. */"
+            .into(),
+    );
+    line(
+        "static inline enum object_kind kind_of_hook(enum hook hook)\n{\n\tswitch (hook) {".into(),
+    );
+    for hook in Hook::ALL {
+        line(format!(
+            "\tcase HOOK_{}:\n\t\treturn OBJECT_{};",
+            hook.name().to_uppercase(),
+            kind_name(hook.object_kind())
+        ));
+    }
+    line("\tdefault:\n\t\treturn OBJECT_FILE;\n\t}\n}".into());
     line("\nenum error_site {".into());
     for (name, _, meaning) in sites::SITES {
         line(format!("\tSITE_{name}, /* {meaning} */"));
@@ -127,5 +142,6 @@ fn kind_name(kind: ObjectKind) -> &'static str {
         ObjectKind::File => "FILE",
         ObjectKind::Task => "TASK",
         ObjectKind::Socket => "SOCKET",
+        ObjectKind::Node => "NODE",
     }
 }

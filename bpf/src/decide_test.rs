@@ -32,8 +32,7 @@ fn world() -> impl Iterator<Item = Question> {
         ZoneId::LIMBO,
         ZoneId::UNKNOWN,
     ];
-    let kinds = [ObjectKind::File, ObjectKind::Task, ObjectKind::Socket];
-    let asked = kinds
+    let asked = ObjectKind::ALL
         .into_iter()
         .flat_map(|kind| Operation::ALL.map(|operation| (kind, operation)));
     asked.flat_map(|(kind, operation)| {
@@ -85,7 +84,7 @@ fn the_kernel_s_decision_is_the_reference_s() {
         assert_eq!(answer, decide(&question), "{question:?}");
         asked += 1;
     }
-    assert_eq!(asked, 3 * 4 * 6 * 6 * 32);
+    assert_eq!(asked, 4 * 5 * 6 * 6 * 32);
 }
 
 #[test]
@@ -100,7 +99,7 @@ fn what_is_settled_without_looking_is_allowed_whatever_the_rows_say() {
 
 #[test]
 fn the_own_zone_and_unclaimed_files_are_settled_without_looking() {
-    use Operation::{Control, Inspect, Relabel, Use};
+    use Operation::{Control, Govern, Inspect, Relabel, Use};
     let settled = |kind: ObjectKind, operation: Operation, object| {
         syva_settled(kind as u32, operation as u32, 1, object) != 0
     };
@@ -112,4 +111,9 @@ fn the_own_zone_and_unclaimed_files_are_settled_without_looking() {
     assert!(!settled(ObjectKind::File, Use, 2));
     assert!(!settled(ObjectKind::File, Relabel, 1));
     assert!(!settled(ObjectKind::File, Relabel, ZoneId::HOST.0));
+    assert!(settled(ObjectKind::Node, Govern, 1));
+    assert!(!settled(ObjectKind::Node, Use, ZoneId::HOST.0));
+    for kind in [ObjectKind::File, ObjectKind::Node] {
+        assert!(!settled(kind, Govern, ZoneId::HOST.0));
+    }
 }

@@ -41,10 +41,12 @@ pub(crate) enum Companion {
     SetAcl,
     /// … and that of `inode_removexattr`.
     RemoveAcl,
+    /// The second program of hook `file_ioctl`, of 32-bit programs.
+    IoctlCompat,
 }
 
 /// In the order of attaching: nothing may be decided before what it rests on is kept true.
-const COMPANIONS: [Companion; 8] = [
+const COMPANIONS: [Companion; 9] = [
     Companion::CgroupMkdir,
     Companion::CgroupRelease,
     Companion::Rename,
@@ -53,6 +55,7 @@ const COMPANIONS: [Companion; 8] = [
     Companion::Superblock,
     Companion::SetAcl,
     Companion::RemoveAcl,
+    Companion::IoctlCompat,
 ];
 
 impl Companion {
@@ -64,7 +67,8 @@ impl Companion {
             Companion::Rename => &progs.vfs_rename_exit,
             Companion::Link => &progs.vfs_link_exit,
             Companion::PrivateMount => &progs.clone_private_mount_exit,
-            Companion::Superblock => &progs.sb_set_mnt_opts,
+            Companion::Superblock => &progs.superblock_made,
+            Companion::IoctlCompat => &progs.file_ioctl_compat,
             Companion::SetAcl => &progs.inode_set_acl,
             Companion::RemoveAcl => &progs.inode_remove_acl,
         }
@@ -170,6 +174,19 @@ impl Programs {
                 Hook::InodeSetattr => &progs.inode_setattr,
                 Hook::InodeSetxattr => &progs.inode_setxattr,
                 Hook::InodeRemovexattr => &progs.inode_removexattr,
+                Hook::FilePermission => &progs.file_permission,
+                Hook::Bpf => &progs.bpf,
+                Hook::CgroupCanFork => &progs.cgroup_can_fork,
+                Hook::CgroupAttachTask => &progs.cgroup_attach_task,
+                Hook::SbUmount => &progs.sb_umount,
+                Hook::KernelLoadData => &progs.kernel_load_data,
+                Hook::KernelReadFile => &progs.kernel_read_file,
+                Hook::LockedDown => &progs.locked_down,
+                Hook::SbSetMntOpts => &progs.sb_set_mnt_opts,
+                Hook::PerfEventOpen => &progs.perf_event_open,
+                Hook::FileIoctl => &progs.file_ioctl,
+                Hook::Settime => &progs.settime,
+                Hook::Syslog => &progs.syslog,
             };
             hook.again(program, pins);
         }
@@ -214,6 +231,9 @@ impl Programs {
                     }
                     Companion::SetAcl => {
                         "inode_set_acl: access control lists of other zones' files can be set"
+                    }
+                    Companion::IoctlCompat => {
+                        "file_ioctl_compat: 32-bit programs can type into terminals of other zones"
                     }
                     Companion::RemoveAcl => {
                         "inode_remove_acl: access control lists of other zones' files can be removed"

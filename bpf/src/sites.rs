@@ -75,4 +75,24 @@ pub(crate) const SITES: &[(&str, &str, &str)] = &[
         "overlay_maker",
         "who made an overlay could not be recorded; what is behind it is judged as well",
     ),
+    (
+        "CGROUP_FILE",
+        "cgroup_file",
+        "which cgroup a file of a cgroup file system is of could not be read; it was allowed",
+    ),
+    (
+        "BPF_ATTR",
+        "bpf_attr",
+        "what bpf(2) was asked for could not be read; it was refused to zoned callers",
+    ),
+    (
+        "MOVED_TASK",
+        "moved_task",
+        "the cgroup that a task is moved or started from or into could not be read; it was allowed",
+    ),
+    (
+        "KILL",
+        "kill",
+        "a caller that had to be killed could not be",
+    ),
 ];

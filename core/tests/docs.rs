@@ -20,6 +20,7 @@ fn table() -> String {
             ObjectKind::Socket => {
                 "the claim it is bound in, else the cgroup that made it; in no zone it is the host's"
             }
+            ObjectKind::Node => "a cgroup's zone; all else is the host's",
         };
         writeln!(text, "| `{}` | {} | {found} |", hook.name(), hook.denies()).unwrap();
     }

@@ -283,6 +283,7 @@ pub fn event(number: u64) -> KernelEvent {
         verdict: Verdict::Deny,
         subject: ZoneId(1),
         subject_cgroup: CgroupId(1),
+        kind: Hook::FileOpen.object_kind(),
         object: ZoneId(2),
         pid: 1,
         tid: 1,

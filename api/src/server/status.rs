@@ -102,6 +102,7 @@ pub fn reply(known: Known, health: &Health, counters: &Counters) -> v1::StatusRe
             .map(|loaded| loaded.kernel_release.clone())
             .unwrap_or_default(),
         denials_overflow: counters.denials_overflow,
+        escapes: counters.escapes,
         kernel_errors: counters.error_sites.iter().cloned().collect(),
         ..v1::StatusResponse::default()
     }

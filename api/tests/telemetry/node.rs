@@ -97,6 +97,7 @@ impl CounterSource for Pretender {
             hooks: vec![hook; Hook::ALL.len()],
             denials: vec![denial(2), denial(3)],
             denials_overflow: 0,
+            escapes: 4,
             error_sites: vec![("read_path".into(), 2)],
         })
     }

@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::raw::{self, Lease};
-use super::{Failure, mounting, mutating, sockets, tracer};
+use super::{Failure, engine, mounting, mutating, sockets, tracer};
 
 /// The kernel's answer to an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,12 +21,11 @@ pub enum Outcome {
     Done,
     /// It was refused with this error number.
     Refused(i32),
+    /// The actor was killed by SIGKILL.
+    Killed,
     /// The actor itself did not work: why.
     Broken(String),
 }
-
-/// Why an actor is broken that did not end by itself.
-pub const KILLED: &str = "killed by a signal";
 
 /// Exit statuses above every error number.
 const CANNOT_JOIN: i32 = 240;
@@ -47,6 +47,12 @@ pub fn act(cgroup: &Path, action: &str, args: &[&Path]) -> Outcome {
 /// The same with an open file, its standard input: opened by this process, which is in no zone.
 pub fn act_on(cgroup: &Path, action: &str, file: File) -> Outcome {
     let status = actor(cgroup, action, &[]).stdin(file).status();
+    outcome(status, cgroup, action)
+}
+
+/// The same with arguments.
+pub fn act_on_with(cgroup: &Path, action: &str, args: &[&Path], file: File) -> Outcome {
+    let status = actor(cgroup, action, args).stdin(file).status();
     outcome(status, cgroup, action)
 }
 
@@ -80,12 +86,15 @@ pub fn actor(cgroup: &Path, action: &str, args: &[&Path]) -> Command {
 
 /// What an actor's exit status says.
 pub fn outcome(status: io::Result<ExitStatus>, cgroup: &Path, action: &str) -> Outcome {
+    let signal = status.as_ref().ok().and_then(ExitStatus::signal);
+    let killed = signal == Some(Signal::KILL.as_raw());
     match status.map(|status| status.code()) {
         Ok(Some(0)) => Outcome::Done,
         Ok(Some(CANNOT_JOIN)) => Outcome::Broken(format!("cannot join {}", cgroup.display())),
         Ok(Some(NOT_AN_ACTION)) => Outcome::Broken(format!("{action} did not work, or is none")),
         Ok(Some(code)) => Outcome::Refused(code),
-        Ok(None) => Outcome::Broken(String::from(KILLED)),
+        Ok(None) if killed => Outcome::Killed,
+        Ok(None) => Outcome::Broken(String::from("ended by a signal")),
         Err(error) => Outcome::Broken(format!("cannot start: {error}")),
     }
 }
@@ -129,8 +138,22 @@ impl Drop for Background {
 /// Runs this program again, inside `cgroup`, to do `action` (wait, listen) until it is dropped.
 /// Returns once it is in the cgroup.
 pub fn begin(cgroup: &Path, action: &str, args: &[&Path]) -> Result<Background, Failure> {
+    started(cgroup, action, args, Stdio::null())
+}
+
+/// The same on an open file, its standard input.
+pub fn begin_on(cgroup: &Path, action: &str, file: File) -> Result<Background, Failure> {
+    started(cgroup, action, &[], file.into())
+}
+
+fn started(
+    cgroup: &Path,
+    action: &str,
+    args: &[&Path],
+    stdin: Stdio,
+) -> Result<Background, Failure> {
     let child = actor(cgroup, action, args)
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .spawn()
         .map(Background)
         .map_err(|error| format!("starting {action}: {error}"))?;
@@ -227,10 +250,13 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
         ("take-descriptor", [pid]) => tracer::take_descriptor(pid),
         ("be-asked", [own, child]) => tracer::be_asked(own, child),
         ("ask", []) => tracer::ask(),
-        _ => match mutating::perform(action, args) {
-            Some(result) => result,
-            None => return NOT_AN_ACTION,
-        },
+        _ => {
+            match engine::acting::perform(action, args).or_else(|| mutating::perform(action, args))
+            {
+                Some(result) => result,
+                None => return NOT_AN_ACTION,
+            }
+        }
     };
     result.map_or_else(exit_status, |()| 0)
 }

@@ -206,7 +206,7 @@ impl Field {
                 "it does not work for somebody in no zone: {control:?}"
             )),
             (_, Outcome::Refused(libc::EPERM | libc::EACCES)) => Found::Blocked,
-            (_, Outcome::Broken(how)) if how == actor::KILLED => Found::Blocked,
+            (_, Outcome::Killed) => Found::Blocked,
             (_, outcome) => Found::Broken(format!("it failed otherwise: {outcome:?}")),
         })
     }

@@ -12,7 +12,7 @@ mod overlays;
 mod sockets;
 mod tasks;
 mod tracing;
-mod world;
+pub(super) mod world;
 
 use super::{Checks, Failure};
 use world::World;
