@@ -95,4 +95,9 @@ pub(crate) const SITES: &[(&str, &str, &str)] = &[
         "kill",
         "a caller that had to be killed could not be",
     ),
+    (
+        "MOUNT_PEERS",
+        "mount_peers",
+        "a mount is shared by more than are looked at; refused to zoned callers",
+    ),
 ];

@@ -103,7 +103,7 @@ hooks! {
     CgroupAttachTask = 24, "cgroup_attach_task", Node,
         "moving a task out of its zone or into the own one, where writing the file could not be refused: the caller is killed";
     SbUmount = 25, "sb_umount", Node,
-        "unmounting a BPF file system, or anything in the host's mount namespace";
+        "unmounting what the host sees, in its mount namespace or through a mount shared with it";
     KernelLoadData = 26, "kernel_load_data", Node,
         "loading a kernel module or another kernel (init_module, kexec_load)";
     KernelReadFile = 27, "kernel_read_file", Node,
@@ -117,6 +117,14 @@ hooks! {
         "typing into a terminal whose session is another zone's or the host's (TIOCSTI, TIOCLINUX)";
     Settime = 32, "settime", Node, "setting the clock";
     Syslog = 33, "syslog", Node, "clearing the kernel's log, or silencing its console";
+    SbMount = 34, "sb_mount", Node,
+        "mounting where the host sees it, in its mount namespace or through a mount shared with it";
+    MoveMount = 35, "move_mount", Node, "the same by move_mount(2)";
+    SbPivotroot = 36, "sb_pivotroot", Node, "changing the root of the host's mount namespace";
+    SbRemount = 37, "sb_remount", Node,
+        "changing the options of a file system that is on a block device";
+    PathNotify = 38, "path_notify", File,
+        "watching a file of another zone, or all of a file system that holds claims (inotify, fanotify)";
 }
 
 impl Hook {

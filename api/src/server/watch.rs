@@ -83,6 +83,10 @@ fn mutation(hook: Hook, operation: Operation) -> &'static str {
         Hook::InodeLink => "linking",
         Hook::InodeRename => "renaming or replacing",
         Hook::InodeUnlink | Hook::InodeRmdir => "removing",
+        Hook::PathNotify => "watching",
+        Hook::SbMount | Hook::MoveMount => "mounting on",
+        Hook::SbPivotroot => "changing the root to",
+        Hook::SbRemount => "changing the options of the file system with",
         Hook::InodeSetxattr | Hook::InodeRemovexattr => "changing an extended attribute of",
         _ => "changing",
     }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * bpf(2) and the mounts its pins lie on. A zone gets what container runtimes need, and what no one
+ * bpf(2). A zone gets what container runtimes need, and what no one
  * else can be touched by: programs for its own sockets, programs that say which devices its own
  * cgroups may use, and plain maps for both. Everything that is found by a number or a path, looks
  * at the kernel, or runs for others is refused. Classic filters (seccomp, SO_ATTACH_FILTER) do not
  * come here.
  */
 #include "node.h"
-#include "overlay.h"
 
 /* enum bpf_cmd, enum bpf_prog_type, enum bpf_attach_type: the kernel's interface, which only grows.
  */
@@ -146,38 +145,4 @@ int bpf(__u64 *ctx)
 		asm volatile("" : "+r"(ret));
 	}
 	return ask_bpf(ctx[0], ctx[1], ret);
-}
-
-/*
- * A mount goes away. With the last one of the BPF file system that the pins lie on they would go
- * too, and enforcement with them; and it goes with any mount above it. So a zone unmounts nothing
- * in the mount namespace of the host.
- */
-SEC("lsm/sb_umount")
-int BPF_PROG(sb_umount, struct vfsmount *mnt, int flags, int ret)
-{
-	enum operation operation = OPERATION_USE;
-	__u32 object = ZONE_HOST;
-	enum verdict verdict;
-	struct subject subject;
-	struct event *event;
-
-	if (ret)
-		return ret;
-	if (!current_subject(&subject))
-		return 0;
-	if (BPF_CORE_READ(mnt, mnt_sb, s_magic) == BPFFS_MAGIC)
-		operation = OPERATION_GOVERN;
-	else if (current_mount_namespace() != host_mount_namespace)
-		object = subject.zone;
-	verdict = judge(HOOK_SB_UMOUNT, OBJECT_NODE, operation, &subject, object);
-	if (verdict == VERDICT_ALLOW)
-		return 0;
-	event = event_begin(HOOK_SB_UMOUNT, verdict, &subject, object);
-	if (event) {
-		event->operation = operation;
-		describe_place(event, BPF_CORE_READ(mnt, mnt_root));
-		event_end(event);
-	}
-	return answer(verdict);
 }

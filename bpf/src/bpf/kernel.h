@@ -35,6 +35,10 @@ struct hlist_node {
 	struct hlist_node *next;
 };
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct hlist_head {
 	struct hlist_node *first;
 };
@@ -174,7 +178,9 @@ struct mnt_namespace {
 };
 
 struct mount {
+	struct mount *mnt_parent;
 	struct vfsmount mnt;
+	struct list_head mnt_share;
 	struct mnt_namespace *mnt_ns;
 };
 

@@ -47,7 +47,9 @@ pub const ALL: &[Technique] = &[
         fs::write(it.cgroup.join("cgroup.procs"), "0")?;
         outside(own)
     })
-    .twin(into_a_child),
+    .twin(into_a_child)
+    // Whoever goes there is in the zone.
+    .uncontrolled(),
     zone_and_host("writing a child to its cgroup.procs", |it, own| {
         moved_by_its_parent(&it.cgroup.join("cgroup.procs"), own)
     })

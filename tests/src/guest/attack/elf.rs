@@ -39,8 +39,9 @@ fn file(base: u64, segments: &[u32], content: &[u8]) -> Vec<u8> {
             PT_LOAD => (0, at + length, 0x1000),
             _ => (at, length, 1),
         };
-        let readable_and_executable = 5;
-        elf.extend(halves(&[*kind, readable_and_executable]));
+        // To be written too: 6.1 clears what follows an interpreter's last segment, whether it can or not.
+        let everything = 7;
+        elf.extend(halves(&[*kind, everything]));
         elf.extend(words(&[
             offset,
             base + offset,

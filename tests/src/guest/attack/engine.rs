@@ -66,7 +66,7 @@ pub const ALL: &[Technique] = &[
         "bpf(2), pinning among its pins",
         |_, _| {
             let map = map_create()?;
-            let at = Path::new(PINS).join("planted");
+            let at = pin_of("planted");
             pin(&map, &at)?;
             fs::remove_file(at)
         },
@@ -90,10 +90,7 @@ pub const ALL: &[Technique] = &[
     node(
         "renaming a pin",
         |_, _| {
-            let (pin, beside) = (
-                Path::new(PINS).join("members"),
-                Path::new(PINS).join("elsewhere"),
-            );
+            let (pin, beside) = (pin_of("members"), pin_of("elsewhere"));
             fs::rename(&pin, &beside)?;
             fs::rename(&beside, &pin)
         },
@@ -109,10 +106,7 @@ pub const ALL: &[Technique] = &[
         "chmod(2) of a pin",
         |_, _| {
             use std::os::unix::fs::PermissionsExt as _;
-            fs::set_permissions(
-                Path::new(PINS).join("members"),
-                fs::Permissions::from_mode(0o600),
-            )
+            fs::set_permissions(pin_of("members"), fs::Permissions::from_mode(0o600))
         },
         own_bpffs,
     ),

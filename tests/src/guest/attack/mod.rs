@@ -222,9 +222,7 @@ impl Field {
     fn fresh(&mut self, anew: bool) -> Result<(), Failure> {
         // It may not be there.
         let _ = fs::remove_file(cgroups::EVIDENCE);
-        if !fs::read_to_string("/proc/self/mounts")?.contains(mounts::SPARE) {
-            shell("mount -t tmpfs tmpfs /run/spare")?;
-        }
+        mounts::as_it_was()?;
         for side in [&mut self.attacker, &mut self.victim, &mut self.host] {
             side.prepare()?;
             for (name, wanted) in [("nested", false), ("planted", false), ("spare", true)] {

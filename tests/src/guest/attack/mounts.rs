@@ -209,8 +209,21 @@ pub const ALL: &[Technique] = &[
     ),
 ];
 
-/// A mount of the host's that nobody needs; the suite sees to it that it is there.
-pub const SPARE: &str = "/run/spare";
+/// A mount of the host's that nobody needs.
+const SPARE: &str = "/run/spare";
+
+/// What the suite does between attacks: takes away what was mounted where none should be.
+pub fn as_it_was() -> io::Result<()> {
+    let mounted = fs::read_to_string("/proc/self/mounts")?;
+    let points = || mounted.lines().filter_map(|line| line.split(' ').nth(1));
+    for point in points().filter(|point| point.starts_with("/srv/") || *point == "/mnt") {
+        umount2(point, MntFlags::MNT_DETACH)?;
+    }
+    if !points().any(|point| point == SPARE) {
+        mount_tmpfs(Path::new(SPARE))?;
+    }
+    Ok(())
+}
 
 /// A place for mounts that nobody else sees.
 fn private() -> io::Result<()> {

@@ -279,7 +279,8 @@ pub fn perf(pid: i32, cpu: i32) -> io::Result<()> {
     const PAGE_FAULTS: u64 = 2;
     const SIZE: u32 = 64;
     let mut attributes = halves(&[SOFTWARE, SIZE]);
-    attributes.extend(words(&[PAGE_FAULTS]));
+    const IN_USER_SPACE: u64 = 0b11 << 5;
+    attributes.extend(words(&[PAGE_FAULTS, 0, 0, 0, IN_USER_SPACE]));
     attributes.resize(SIZE as usize, 0);
     sys::descriptor(
         libc::SYS_perf_event_open,
