@@ -352,7 +352,7 @@ fn has_many_threads() -> Result<(), StartError> {
 
 fn report(recovery: &Recovery, dir: &Path) {
     let (dir, entries) = (dir.display(), recovery.head.seq);
-    tracing::info!(%dir, entries, "journal open");
+    tracing::info!(%dir, entries, checked_after = recovery.checked_after, "journal open");
     if recovery.tail.kept > 0 {
         tracing::warn!(
             kept = recovery.tail.kept,

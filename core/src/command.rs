@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::entry::Hash;
 use crate::host_socket::SocketKey;
 use crate::image::{CgroupId, Mode, ObjectKey, Scope};
 use crate::name::{Party, ZoneName};
@@ -341,6 +342,16 @@ pub enum Command {
         /// The same, free of symlinks as far as it exists.
         path: String,
     },
+    /// The operator removed the journal's oldest entries. What stands for them from here on is the
+    /// state they led to, which this binds to the chain. It changes nothing.
+    Prune {
+        /// The last entry that was removed.
+        up_to: u64,
+        /// Its hash, which the first entry that was kept follows.
+        hash: Hash,
+        /// The digest of the state after it.
+        digest: Hash,
+    },
 }
 
 impl Command {
@@ -361,6 +372,7 @@ impl Command {
             Command::CgroupGone { .. } => "cgroup_gone",
             Command::AllowHostSocket { .. } => "allow_host_socket",
             Command::DenyHostSocket { .. } => "deny_host_socket",
+            Command::Prune { .. } => "prune",
         }
     }
 }

@@ -77,6 +77,29 @@ pub enum JournalError {
         /// Its format.
         format: u64,
     },
+    /// What stands for pruned entries is not what was written.
+    #[error(
+        "the journal begins with entry {first}, and {path}, which stands for the entries before it, cannot be taken: {fault}; restore that file from a copy of the directory, or import the export that was written when they were pruned",
+        path = path.display()
+    )]
+    BadHorizon {
+        /// The file.
+        path: PathBuf,
+        /// The first entry that the store holds.
+        first: u64,
+        /// What is wrong with it.
+        fault: crate::horizon::Fault,
+    },
+    /// The entry was pruned.
+    #[error(
+        "entry {seq} was pruned: the journal begins with entry {first}; the export that was written then has it"
+    )]
+    Pruned {
+        /// The entry.
+        seq: u64,
+        /// The first entry there is.
+        first: u64,
+    },
     /// The store cannot be opened or read.
     #[error(
         "the journal's store in {dir} cannot be read: {source}; {what}",

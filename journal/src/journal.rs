@@ -42,12 +42,22 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal in `dir`, or makes an empty one there, and checks every entry of it.
+    /// Opens the journal in `dir`, or makes an empty one there, and checks every entry after that of
+    /// the snapshot, if there is one that is whole; else every entry ([`Recovery::checked_after`]).
     ///
     /// # Errors
     /// [`JournalError`]: nothing of the journal may be folded. See [`recovery`] for what is refused.
     pub fn open(dir: &Path) -> Result<(Journal, Recovery), JournalError> {
         Journal::start(Box::new(Directory::lock(dir)?))
+    }
+
+    /// As [`Journal::open`], of a journal that is there.
+    ///
+    /// # Errors
+    /// [`JournalError::NoJournal`] too.
+    pub fn open_existing(dir: &Path) -> Result<(Journal, Recovery), JournalError> {
+        crate::offline::is_journal(dir)?;
+        Journal::open(dir)
     }
 
     /// Opens a journal that [`Journal::open`] refuses because entries are missing or damaged, with
@@ -247,8 +257,13 @@ impl Journal {
         let store = self.medium.open_store()?;
         let dir = self.medium.dir();
         let unreadable = |source| self.shared.unreadable(source);
-        let walk = recovery::walk(store.as_ref(), reading.head, &mut |_| ()).map_err(unreadable)?;
-        let verdict = judge(dir, walk, reading)?;
+        let horizon = self.medium.horizon(store.as_ref())?;
+        let base = prune::finish(store.as_ref(), horizon.as_ref()).map_err(unreadable)?;
+        let snapshot = self.medium.snapshots().head();
+        let start = recovery::start(store.as_ref(), base, reading.head, snapshot);
+        let start = start.map_err(unreadable)?;
+        let walk = recovery::walk(store.as_ref(), base, start, reading.head, &mut |_| ());
+        let verdict = judge(dir, walk.map_err(unreadable)?, reading)?;
         let cut = recovery::cut(store.as_ref(), &verdict).map_err(unreadable)?;
         let anchored = reading.head.unwrap_or_default();
         if verdict.head != anchored || cut.is_some() || reading.damaged > 0 {
@@ -259,6 +274,7 @@ impl Journal {
             created,
             head: verdict.head,
             anchored,
+            checked_after: start.seq,
             tail: Tail {
                 kept: verdict.head.seq - anchored.seq,
                 cut,
@@ -266,6 +282,7 @@ impl Journal {
             anchor_damaged: reading.damaged > 0,
         };
         self.install(store, anchor, verdict.head);
+        self.shared.set_horizon(horizon);
         Ok(recovery)
     }
 
@@ -273,8 +290,12 @@ impl Journal {
         let anchor = self.medium.open_anchor()?;
         let store = self.medium.open_store()?;
         let unreadable = |source| self.shared.unreadable(source);
-        let walk = recovery::walk(store.as_ref(), None, &mut |_| ()).map_err(unreadable)?;
+        let horizon = self.medium.horizon(store.as_ref())?;
+        let base = prune::finish(store.as_ref(), horizon.as_ref()).map_err(unreadable)?;
+        let walk = recovery::walk(store.as_ref(), base, base, None, &mut |_| ());
+        let walk = walk.map_err(unreadable)?;
         let verdict = recovery::judge_leniently(self.medium.dir(), walk, anchor.is_some())?;
+        prune::outlives(self.medium.dir(), horizon.as_ref(), verdict.head)?;
         let cut: Option<Cut> = recovery::cut(store.as_ref(), &verdict).map_err(unreadable)?;
         store.make_durable().map_err(unreadable)?;
         let (mut anchor, was_there) = match anchor {
@@ -283,6 +304,7 @@ impl Journal {
         };
         let anchored = anchor.read()?.head.filter(|_| was_there);
         self.install(store, anchor, verdict.head);
+        self.shared.set_horizon(horizon);
         Ok(Loss {
             anchored,
             head: verdict.head,
@@ -293,10 +315,12 @@ impl Journal {
 
     /// What can be read of a store that cannot be read to its end.
     fn readable(&mut self) -> Vec<RawRecord> {
-        self.medium
-            .open_store()
-            .map(|store| recovery::readable(store.as_ref()))
-            .unwrap_or_default()
+        let Ok(store) = self.medium.open_store() else {
+            return Vec::new();
+        };
+        let horizon = self.medium.horizon(store.as_ref()).ok().flatten();
+        let base = horizon.map_or(Head::EMPTY, |horizon| horizon.head);
+        recovery::readable(store.as_ref(), base)
     }
 
     /// Puts records into a new store.
@@ -324,5 +348,6 @@ impl Drop for Journal {
     }
 }
 
+pub mod prune;
 #[cfg(test)]
 mod tests;

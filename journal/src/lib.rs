@@ -27,6 +27,7 @@ pub mod anchor;
 pub mod carve;
 pub mod error;
 pub mod export;
+pub mod horizon;
 pub mod import;
 pub mod journal;
 mod lock;
@@ -40,6 +41,7 @@ pub mod snapshot;
 pub mod store;
 
 pub use error::JournalError;
+pub use horizon::Horizon;
 pub use journal::Journal;
 pub use offline::Offline;
 pub use reader::JournalReader;

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::anchor::{Anchor, AnchorFile};
 use crate::error::JournalError;
+use crate::horizon::{self, Horizon};
 use crate::lock::DirLock;
 use crate::snapshot::Snapshots;
 use crate::store::sled::{LOG, SledStore};
@@ -28,6 +29,12 @@ pub(crate) trait Medium: Send {
     fn forget_cached(&mut self) -> Result<(), JournalError>;
     /// Where snapshots of the state are kept.
     fn snapshots(&self) -> Snapshots;
+    /// What stands for the entries that were pruned from the open store.
+    fn horizon(&self, store: &dyn Store) -> Result<Option<Horizon>, JournalError>;
+    /// Keeps what will stand for pruned entries, durably and beside what stands for them now.
+    fn write_horizon(&mut self, horizon: &Horizon) -> Result<(), JournalError>;
+    /// Removes what stood for pruned entries before.
+    fn forget_other_horizons(&mut self, kept: &Horizon);
     /// How many bytes may still be written, as far as that can be known.
     fn available(&self) -> Option<u64>;
     /// Moves the store out of the way and says where to; the anchor stays.
@@ -119,6 +126,20 @@ impl Medium for Directory {
 
     fn snapshots(&self) -> Snapshots {
         Snapshots::in_dir(&self.dir)
+    }
+
+    fn horizon(&self, store: &dyn Store) -> Result<Option<Horizon>, JournalError> {
+        horizon::of_store(&self.dir, store)
+    }
+
+    fn write_horizon(&mut self, horizon: &Horizon) -> Result<(), JournalError> {
+        horizon::write(&self.dir, horizon).map_err(|source| {
+            JournalError::io("writing what stands for pruned entries", &self.dir, source)
+        })
+    }
+
+    fn forget_other_horizons(&mut self, kept: &Horizon) {
+        horizon::remove_others(&self.dir, kept.head.seq);
     }
 
     fn available(&self) -> Option<u64> {

@@ -19,7 +19,7 @@ use syva_model::command::{
     Attach, BootId, ClaimFacts, Command, NetworkMode, Pod, Policy, Reresolved, SocketFacts,
     SocketReresolved, ZoneType,
 };
-use syva_model::entry::{Entry, Peer};
+use syva_model::entry::{Entry, Hash, Peer};
 use syva_model::host_socket::{Place, SocketKey};
 use syva_model::image::{CgroupId, Mode, ObjectKey, Scope};
 use syva_model::name::{Party, ZoneName};
@@ -45,7 +45,8 @@ const KINDS: [&str; 14] = {
             | Command::Boot { .. }
             | Command::CgroupGone { .. }
             | Command::AllowHostSocket { .. }
-            | Command::DenyHostSocket { .. } => {}
+            | Command::DenyHostSocket { .. }
+            | Command::Prune { .. } => {}
         }
     }
     [
@@ -63,6 +64,7 @@ const KINDS: [&str; 14] = {
         "allow_host_socket",
         "deny_host_socket",
         "set_zone_mode",
+        "prune",
     ]
 };
 
@@ -265,8 +267,17 @@ fn of_modes() -> Vec<Command> {
     ]
 }
 
+/// What was added for retention.
+fn of_retention() -> Vec<Command> {
+    vec![Command::Prune {
+        up_to: 17,
+        hash: Hash::of(b"the entry"),
+        digest: Hash::of(b"the state"),
+    }]
+}
+
 fn all_commands() -> Vec<Command> {
-    [commands(), of_host_sockets(), of_modes()].concat()
+    [commands(), of_host_sockets(), of_modes(), of_retention()].concat()
 }
 
 fn written_today() -> Vec<Vec<u8>> {

@@ -71,18 +71,18 @@ impl<T> Ledger<T> {
         self.head = self.journal.head();
         let reader = self.journal.reader();
         self.state = match snapshot::trusted(&self.journal.snapshots(), &reader) {
-            Ok(None) => folded(State::default(), &reader)?,
+            Ok(None) => folded(reader.beginning()?, &reader)?,
             Ok(Some(state)) => {
                 self.saved.seq = state.seq();
                 tracing::info!(seq = state.seq(), "folding on from a snapshot");
                 folded(state, &reader).or_else(|error| {
                     ignored(&error);
-                    folded(State::default(), &reader)
+                    folded(reader.beginning()?, &reader)
                 })?
             }
             Err(fault) => {
                 ignored(&fault);
-                folded(State::default(), &reader)?
+                folded(reader.beginning()?, &reader)?
             }
         };
         self.image = project::project(&self.state);

@@ -199,6 +199,9 @@ impl Step<'_> {
                 }
                 Ok(reply)
             }
+            Command::Prune { up_to, .. } => {
+                Ok(Reply::said(format!("entries up to {up_to} were pruned")))
+            }
             Command::CgroupGone { container, .. } => self.detach(container),
             Command::AllowHostSocket { zone, socket } => self.allow_host_socket(zone, socket),
             Command::DenyHostSocket { zone, asked, path } => {

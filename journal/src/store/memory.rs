@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::anchor::{Anchor, Reading};
 use crate::error::JournalError;
+use crate::horizon::Horizon;
 use crate::journal::Journal;
 use crate::medium::Medium;
 use crate::record::{Head, RawRecord};
@@ -69,6 +70,8 @@ struct Disk {
     available: Option<u64>,
     calls: Vec<Call>,
     judge: Option<Judge>,
+    records_read: usize,
+    horizons: Vec<Horizon>,
 }
 
 impl Memory {
@@ -158,6 +161,13 @@ impl Memory {
         disk.volatile.retain(|key, _| *key <= last);
     }
 
+    /// The store loses one record.
+    pub fn lose(&self, key: u64) {
+        let mut disk = self.disk();
+        disk.durable.remove(&key);
+        disk.volatile.remove(&key);
+    }
+
     /// Puts a record there durably, as damage or another program would; nothing checks it.
     pub fn put(&self, record: RawRecord) {
         let mut disk = self.disk();
@@ -178,6 +188,11 @@ impl Memory {
     /// What was called since the beginning, or since the last time this was.
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut self.disk().calls)
+    }
+
+    /// How many records were read since the beginning, or since the last time this was called.
+    pub fn take_records_read(&self) -> usize {
+        std::mem::take(&mut self.disk().records_read)
     }
 
     /// What becomes of a call; the disk is not locked while that is decided.
@@ -253,13 +268,15 @@ impl Store for Memory {
     }
 
     fn read(&self, from: u64, max: usize) -> Result<Vec<RawRecord>, StoreError> {
-        Ok(self
-            .disk()
+        let mut disk = self.disk();
+        let records: Vec<RawRecord> = disk
             .volatile
             .range((Bound::Included(from), Bound::Unbounded))
             .take(max)
             .map(|(_, record)| record.clone())
-            .collect())
+            .collect();
+        disk.records_read += records.len();
+        Ok(records)
     }
 
     fn last_key(&self) -> Result<Option<u64>, StoreError> {
@@ -272,6 +289,12 @@ impl Store for Memory {
         let mut disk = self.disk();
         disk.calls.push(Call::Remove(from));
         disk.volatile.split_off(&from);
+        Ok(())
+    }
+
+    fn remove_to(&self, to: u64, passed: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
+        self.disk().volatile.retain(|key, _| *key > to);
+        passed(to);
         Ok(())
     }
 }
@@ -337,6 +360,29 @@ impl Medium for Memory {
 
     fn available(&self) -> Option<u64> {
         self.disk().available
+    }
+
+    fn horizon(&self, store: &dyn Store) -> Result<Option<Horizon>, JournalError> {
+        let kept = self.disk().horizons.clone();
+        for horizon in kept.into_iter().rev() {
+            let by = store.read(horizon.by.seq, 1).unwrap_or_default();
+            if by
+                .first()
+                .is_some_and(|raw| horizon.is_bound_by(raw).is_ok())
+            {
+                return Ok(Some(horizon));
+            }
+        }
+        Ok(None)
+    }
+
+    fn write_horizon(&mut self, horizon: &Horizon) -> Result<(), JournalError> {
+        self.disk().horizons.push(horizon.clone());
+        Ok(())
+    }
+
+    fn forget_other_horizons(&mut self, kept: &Horizon) {
+        self.disk().horizons.retain(|horizon| horizon == kept);
     }
 
     fn set_aside(&mut self) -> Result<PathBuf, JournalError> {

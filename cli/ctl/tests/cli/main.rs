@@ -8,6 +8,7 @@
 #![allow(clippy::expect_used)]
 
 mod answers;
+mod bad_disk;
 mod doctor;
 mod events;
 mod journal;

@@ -1,9 +1,10 @@
-//! `journal inspect|replay|verify|export|import`: of the running daemon, or of a directory.
+//! `journal inspect|replay|verify|export|import|prune`: of the running daemon, or of a directory.
 
 mod filter;
 pub mod inspect;
 mod point;
 mod progress;
+mod prune;
 pub mod replay;
 mod rows;
 mod source;
@@ -31,6 +32,8 @@ pub enum Verb {
     Export(transfer::Export),
     /// Make a new journal from an exported one
     Import(transfer::Import),
+    /// Remove the oldest entries for good, behind the state they led to
+    Prune(prune::Prune),
 }
 
 /// Whose journal.
@@ -51,6 +54,7 @@ impl Verb {
             Verb::Verify(_) => Operation::read("journal.verify"),
             Verb::Export(_) => Operation::read("journal.export"),
             Verb::Import(_) => Operation::write("journal.import"),
+            Verb::Prune(_) => Operation::write("journal.prune"),
         }
     }
 
@@ -65,6 +69,7 @@ impl Verb {
             Verb::Verify(verify) => verify.run(session).await,
             Verb::Export(export) => export.run(session).await,
             Verb::Import(import) => import.run(session),
+            Verb::Prune(prune) => prune.run(session),
         }
     }
 }
