@@ -14,12 +14,11 @@ use syva_rpc::v1::{
     HorizonPart, JournalEntry, ListCommsRequest, ListCommsResponse, ListContainersRequest,
     ListContainersResponse, ListHostPathsRequest, ListHostPathsResponse, ListHostSocketsRequest,
     ListHostSocketsResponse, ListZonesRequest, ListZonesResponse, ReadHorizonRequest,
-    ReadJournalRequest,
-    RegisterHostPathRequest, RegisterHostPathResponse, RegisterZoneRequest, RegisterZoneResponse,
-    RemoveHostPathRequest, RemoveHostPathResponse, RemoveIpZoneRequest, RemoveIpZoneResponse,
-    RemoveZoneRequest, RemoveZoneResponse, SetIpZoneRequest, SetIpZoneResponse, SetModeRequest,
-    SetModeResponse, StateDigestRequest, StateDigestResponse, StatusRequest, StatusResponse,
-    WatchEventsRequest,
+    ReadJournalRequest, RegisterHostPathRequest, RegisterHostPathResponse, RegisterZoneRequest,
+    RegisterZoneResponse, RemoveHostPathRequest, RemoveHostPathResponse, RemoveIpZoneRequest,
+    RemoveIpZoneResponse, RemoveZoneRequest, RemoveZoneResponse, SetIpZoneRequest,
+    SetIpZoneResponse, SetModeRequest, SetModeResponse, StateDigestRequest, StateDigestResponse,
+    StatusRequest, StatusResponse, WatchEventsRequest,
 };
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::UnixListenerStream;
