@@ -21,6 +21,7 @@ use crate::cgroups::CgroupTree;
 use crate::drift::Drift;
 use crate::fanout::{Delivery, FanoutMsg};
 use crate::health::{Health, HealthMsg};
+use crate::history::Check;
 use crate::ledger::{Facts, LedgerError};
 use crate::loader::{BoxedKernel, LoaderMsg};
 use crate::metered::Metered;
@@ -89,11 +90,14 @@ pub struct Engine {
     tally: Tally,
     supervisor: ActorRef<SupervisorMsg>,
     running: Option<JoinHandle<()>>,
+    /// Under way while it is held.
+    history: Option<Check>,
 }
 
 impl Engine {
     /// Opens the journal, loads the kernel side, folds, reconciles. The maps hold what the journal
-    /// says when this returns, or health says why not.
+    /// says when this returns, or health says why not. On a journal that is refused it stands by (D11,
+    /// [`crate::writer::desk`]). What the opening took on trust of the history is checked meanwhile.
     ///
     /// It blocks in places, so it needs tokio's multi-threaded runtime.
     ///
@@ -102,12 +106,21 @@ impl Engine {
     pub async fn start(config: Config, kernel: BoxedKernel) -> Result<Engine, StartError> {
         has_many_threads()?;
         let dir = config.journal_dir.clone();
-        let opened = tokio::task::spawn_blocking(move || Journal::open(&dir));
+        let opened = tokio::task::spawn_blocking(move || opened_or_refused(&dir));
         let (journal, recovery) = opened
             .await
             .map_err(|error| StartError::Actor(error.to_string()))??;
-        report(&recovery, &config.journal_dir);
-        let engine = Engine::start_on(journal, config, kernel).await?;
+        if let Some(recovery) = &recovery {
+            report(recovery, &config.journal_dir);
+        }
+        let mut engine = Engine::start_on(journal, config, kernel).await?;
+        let Some(recovery) = recovery else {
+            return Ok(engine);
+        };
+        if recovery.checked_after > engine.reader.base().seq {
+            let (reader, health) = (engine.journal(), engine.plant.health.clone());
+            engine.history = Some(Check::begin(reader, recovery.checked_after, health));
+        }
         if recovery.anchor_damaged {
             // If no crash tore it, the last entry acknowledged may be missing without a trace.
             let words = "a slot of the journal's head anchor was damaged; it has been written anew";
@@ -150,6 +163,7 @@ impl Engine {
             tally,
             supervisor,
             running: Some(running),
+            history: None,
         })
     }
 
@@ -325,6 +339,10 @@ impl Engine {
     /// Stops every actor and waits until the last has ended; the journal's lock is free then.
     /// Programs and maps that are pinned stay; others go with the kernel object.
     pub async fn stop(mut self) {
+        if let Some(history) = self.history.take() {
+            // It waits for the thread.
+            let _ = tokio::task::spawn_blocking(move || drop(history)).await;
+        }
         self.supervisor.stop(None);
         if let Some(running) = self.running.take() {
             // A supervisor that panicked has stopped all the same.
@@ -347,6 +365,18 @@ fn has_many_threads() -> Result<(), StartError> {
             "the engine blocks in places: run it on tokio's multi-threaded runtime".into(),
         )),
         _ => Ok(()),
+    }
+}
+
+/// The journal, and how it was found; or one that is refused, held so that nobody else takes it.
+fn opened_or_refused(dir: &Path) -> Result<(Journal, Option<Recovery>), JournalError> {
+    match Journal::open(dir) {
+        Ok((journal, recovery)) => Ok((journal, Some(recovery))),
+        Err(error) if error.is_refusal() => {
+            tracing::error!(%error, "the journal is refused: standing by");
+            Ok((Journal::refused(dir, &error)?, None))
+        }
+        Err(error) => Err(error),
     }
 }
 

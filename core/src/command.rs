@@ -352,6 +352,14 @@ pub enum Command {
         /// The digest of the state after it.
         digest: Hash,
     },
+    /// The operator accepted that entries are lost: those from this entry's own number on that had been
+    /// acknowledged, or a history of which a later entry says that it is gone. It changes nothing.
+    AcceptLoss {
+        /// The last entry that had been acknowledged; nothing if nothing says so any more.
+        acknowledged: Option<u64>,
+        /// Why the journal was refused.
+        because: String,
+    },
 }
 
 impl Command {
@@ -373,6 +381,7 @@ impl Command {
             Command::AllowHostSocket { .. } => "allow_host_socket",
             Command::DenyHostSocket { .. } => "deny_host_socket",
             Command::Prune { .. } => "prune",
+            Command::AcceptLoss { .. } => "accept_loss",
         }
     }
 }

@@ -205,6 +205,14 @@ pub enum JournalError {
         /// What happened then.
         cause: String,
     },
+    /// The journal was refused when it was opened, and is held for nobody else to write to.
+    #[error(
+        "the journal was refused, and is neither read nor written: {cause}; `syva-cli journal verify --path DIR` looks at it"
+    )]
+    Refused {
+        /// Why.
+        cause: String,
+    },
     /// The journal is closed, or its reopening failed: there is nothing to read from.
     #[error("the journal is closed: reopen it")]
     Closed,
@@ -226,6 +234,22 @@ impl JournalError {
             doing,
             path: path.to_owned(),
             source,
+        }
+    }
+
+    /// Whether there is a journal, and it is not to be trusted: damaged, shorter than what was
+    /// acknowledged, or of a version that this one does not know. It will be no better the next time.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            JournalError::AnchorDamaged { .. }
+            | JournalError::AnchorNewer { .. }
+            | JournalError::BadHorizon { .. }
+            | JournalError::Short { .. }
+            | JournalError::Different { .. }
+            | JournalError::BadEntry { .. } => true,
+            JournalError::StoreUnreadable { source, .. }
+            | JournalError::StoreBroken { source, .. } => !source.is_full(),
+            _ => false,
         }
     }
 

@@ -43,9 +43,10 @@ pub mod store;
 pub use error::JournalError;
 pub use horizon::Horizon;
 pub use journal::Journal;
+pub use journal::loss::Loss;
 pub use offline::Offline;
 pub use reader::JournalReader;
 pub use record::{Head, Record};
-pub use recovery::{Loss, Recovery, Tail};
+pub use recovery::{Recovery, Tail};
 #[cfg(any(test, feature = "testing"))]
 pub use store::memory::Memory;

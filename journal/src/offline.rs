@@ -132,8 +132,9 @@ impl Offline {
     }
 }
 
-/// Copies and opens: everything, or if sled refuses that, what it can do without left out.
-fn open_copy(dir: &Path) -> Result<(TempDir, SledStore, Option<String>), JournalError> {
+/// Copies and opens: everything, or if sled refuses that, what it can do without left out. The
+/// directory is locked by the caller.
+pub(crate) fn open_copy(dir: &Path) -> Result<(TempDir, SledStore, Option<String>), JournalError> {
     let copy = copied(dir, |_| true)?;
     let refusal = match SledStore::open(copy.path()) {
         Ok(store) => return Ok((copy, store, None)),

@@ -1,7 +1,7 @@
 //! The reading side: shared by everybody, concurrent with the writer.
 
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use syva_model::entry::Hash;
 use syva_model::state::State;
@@ -21,6 +21,8 @@ pub(crate) struct Shared {
     head: RwLock<Head>,
     // What stands for pruned entries.
     horizon: RwLock<Option<Arc<Horizon>>>,
+    // Why the journal was refused, if it was.
+    refusal: OnceLock<String>,
 }
 
 impl Shared {
@@ -30,6 +32,7 @@ impl Shared {
             store: RwLock::new(None),
             head: RwLock::new(Head::EMPTY),
             horizon: RwLock::new(None),
+            refusal: OnceLock::new(),
         }
     }
 
@@ -61,6 +64,18 @@ impl Shared {
         *self.horizon.write().unwrap_or_else(PoisonError::into_inner) = horizon.map(Arc::new);
     }
 
+    pub(crate) fn refusal(&self) -> Option<&str> {
+        self.refusal.get().map(String::as_str)
+    }
+
+    /// From now on there is nothing to read. The first reason stays.
+    pub(crate) fn refuse(&self, cause: String) {
+        let _ = self.refusal.set(cause);
+        self.set_head(Head::EMPTY);
+        self.set_horizon(None);
+        drop(self.store_mut().take());
+    }
+
     pub(crate) fn unreadable(&self, source: StoreError) -> JournalError {
         JournalError::StoreUnreadable {
             dir: self.dir.clone(),
@@ -84,6 +99,19 @@ impl JournalReader {
     /// The last entry that is durable.
     pub fn head(&self) -> Head {
         self.shared.head()
+    }
+
+    /// Whether there is anything to read, also if that is nothing yet.
+    ///
+    /// # Errors
+    /// [`JournalError::Refused`].
+    pub fn is_open(&self) -> Result<(), JournalError> {
+        match self.shared.refusal() {
+            None => Ok(()),
+            Some(cause) => Err(JournalError::Refused {
+                cause: cause.to_owned(),
+            }),
+        }
     }
 
     /// What stands for the entries that were pruned; nothing if the journal begins with entry 1.
@@ -122,8 +150,10 @@ impl JournalReader {
     ///
     /// # Errors
     /// [`JournalError::BadEntry`] names the first bad one; [`JournalError::Pruned`];
-    /// [`JournalError::StoreUnreadable`]; [`JournalError::Closed`] after a reopening that failed.
+    /// [`JournalError::StoreUnreadable`]; [`JournalError::Closed`] after a reopening that failed;
+    /// [`JournalError::Refused`].
     pub fn read(&self, from: u64, max: usize) -> Result<Vec<Record>, JournalError> {
+        self.is_open()?;
         let (from, base) = (from.max(1), self.base());
         if from <= base.seq {
             let first = base.seq + 1;
@@ -178,6 +208,7 @@ impl JournalReader {
     /// As [`JournalReader::read`], and [`JournalError::Different`] if the head is not what was
     /// acknowledged.
     pub fn verify(&self) -> Result<Head, JournalError> {
+        self.is_open()?;
         let goal = self.head();
         let mut at = self.base();
         while at.seq < goal.seq {

@@ -26,7 +26,7 @@
 //! anchor where it is: the first append moves it, so that the loss stays refused until the entry
 //! about it is durable.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::anchor::Reading;
 use crate::error::JournalError;
@@ -73,30 +73,6 @@ pub struct Cut {
     pub records: u64,
     /// Why.
     pub because: String,
-}
-
-/// What accepting the loss of entries has cost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
-    /// What had been acknowledged; nothing if the anchor was unreadable or gone.
-    pub anchored: Option<Head>,
-    /// Where the journal now ends.
-    pub head: Head,
-    /// Records that were there, behind a damaged one, and were removed.
-    pub cut: Option<Cut>,
-    /// Where the store was moved, if it could not be read to its end; what could be was copied.
-    pub set_aside: Option<PathBuf>,
-}
-
-impl Loss {
-    /// Whether nothing is lost: the journal would have opened.
-    pub fn is_nothing(&self) -> bool {
-        self.set_aside.is_none()
-            && self
-                .anchored
-                .is_some_and(|anchored| anchored.seq <= self.head.seq)
-            && self.cut.is_none()
-    }
 }
 
 /// How far a walk came.

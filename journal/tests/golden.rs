@@ -29,7 +29,7 @@ const CURRENT: &str = "v1";
 
 /// The kinds of all commands. The match makes a new one a compile error here: add it to the list
 /// and to [`commands`], and bless.
-const KINDS: [&str; 15] = {
+const KINDS: [&str; 16] = {
     const fn _every_command_is_listed(command: &Command) {
         match command {
             Command::RegisterZone { .. }
@@ -46,7 +46,8 @@ const KINDS: [&str; 15] = {
             | Command::CgroupGone { .. }
             | Command::AllowHostSocket { .. }
             | Command::DenyHostSocket { .. }
-            | Command::Prune { .. } => {}
+            | Command::Prune { .. }
+            | Command::AcceptLoss { .. } => {}
         }
     }
     [
@@ -65,6 +66,7 @@ const KINDS: [&str; 15] = {
         "deny_host_socket",
         "set_zone_mode",
         "prune",
+        "accept_loss",
     ]
 };
 
@@ -267,13 +269,21 @@ fn of_modes() -> Vec<Command> {
     ]
 }
 
-/// What was added for retention.
+/// What was added for retention, and for what is lost against one's will.
 fn of_retention() -> Vec<Command> {
-    vec![Command::Prune {
-        up_to: 17,
-        hash: Hash::of(b"the entry"),
-        digest: Hash::of(b"the state"),
-    }]
+    let loss = |acknowledged| Command::AcceptLoss {
+        acknowledged,
+        because: "entry 4 is missing".into(),
+    };
+    vec![
+        Command::Prune {
+            up_to: 17,
+            hash: Hash::of(b"the entry"),
+            digest: Hash::of(b"the state"),
+        },
+        loss(Some(9)),
+        loss(None),
+    ]
 }
 
 fn all_commands() -> Vec<Command> {

@@ -14,6 +14,9 @@ const PIECE: usize = 1024 * 1024;
 
 /// What stands for pruned entries, in pieces.
 pub fn horizon(reader: &JournalReader) -> Vec<Result<v1::HorizonPart, Status>> {
+    if let Err(error) = reader.is_open() {
+        return vec![Err(Status::data_loss(error.to_string()))];
+    }
     let Some(horizon) = reader.horizon() else {
         return Vec::new();
     };
@@ -41,6 +44,10 @@ pub fn stream(
 ) -> mpsc::Receiver<Result<v1::JournalEntry, Status>> {
     let (sender, receiver) = mpsc::channel(STEP);
     tokio::task::spawn_blocking(move || {
+        if let Err(error) = reader.is_open() {
+            let _ = sender.blocking_send(Err(Status::data_loss(error.to_string())));
+            return;
+        }
         let end = reader.head().seq;
         let last = if request.to_seq == 0 {
             end

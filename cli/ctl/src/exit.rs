@@ -89,9 +89,14 @@ pub enum Failure {
         /// Why.
         source: Box<ImportError>,
     },
-    /// Nothing was pruned.
-    #[error("cannot prune: {}", of_pruning(.0))]
-    Prune(Box<PruneError>),
+    /// A stopped daemon's journal was not changed.
+    #[error("cannot {doing}: {}", of_changing(source))]
+    Offline {
+        /// What was to be done to it.
+        doing: &'static str,
+        /// Why it was not.
+        source: Box<PruneError>,
+    },
     /// What `doctor` found prevents enforcement.
     #[error("this host cannot enforce, because of: {problems}")]
     Unfit {
@@ -150,7 +155,10 @@ impl From<JournalError> for Failure {
 
 impl From<PruneError> for Failure {
     fn from(error: PruneError) -> Failure {
-        Failure::Prune(Box::new(error))
+        Failure::Offline {
+            doing: "prune",
+            source: Box::new(error),
+        }
     }
 }
 
@@ -196,7 +204,7 @@ impl Failure {
                 ImportError::Export(error) => of_export(error),
                 ImportError::Journal(error) => of_journal(error),
             },
-            Failure::Prune(error) => match &**error {
+            Failure::Offline { source, .. } => match &**source {
                 PruneError::Nothing { .. } | PruneError::Beyond { .. } => Exit::Refused,
                 PruneError::Journal(error) => of_journal(error),
                 PruneError::Fold(_) | PruneError::Encoding(_) => Exit::Failed,
@@ -246,10 +254,10 @@ fn of_file(error: &io::Error) -> Exit {
     }
 }
 
-fn of_pruning(error: &PruneError) -> String {
+fn of_changing(error: &PruneError) -> String {
     match error {
         PruneError::Journal(JournalError::Locked { .. }) => {
-            format!("{error}; a journal is pruned while its daemon is stopped")
+            format!("{error}; a journal is changed so while its daemon is stopped")
         }
         other => other.to_string(),
     }

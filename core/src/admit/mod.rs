@@ -119,6 +119,9 @@ pub fn admit(state: &State, node: &Node, command: &Command) -> Result<Admission,
         Command::Prune { .. } => conflict(
             "a journal is pruned while its daemon is stopped: `syva-cli journal prune --path DIR`",
         ),
+        Command::AcceptLoss { .. } => conflict(
+            "a loss is accepted while the daemon is stopped: `syva-cli journal accept-loss --path DIR`",
+        ),
         Command::CgroupGone { container, cgroup } => {
             let still = state
                 .members

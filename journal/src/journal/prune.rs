@@ -13,8 +13,8 @@
 
 use std::path::Path;
 
-use syva_model::command::Command;
-use syva_model::entry::Peer;
+use syva_model::command::{BootId, Command};
+use syva_model::entry::{Entry, Peer};
 use syva_model::fold::FoldError;
 use syva_model::state::State;
 
@@ -73,7 +73,7 @@ pub struct Plan {
     pub head: Head,
     /// Its time, in nanoseconds since the Unix epoch.
     pub time_unix_ns: u64,
-    state: State,
+    pub(super) state: State,
 }
 
 impl Journal {
@@ -148,10 +148,7 @@ impl Journal {
             digest: horizon.digest(),
         };
         // The entry belongs to the boot that the journal is in: it voids nothing.
-        let last = self.reader().read(self.head.seq, 1)?.pop();
-        let boot = last
-            .map(|record| record.entry.boot)
-            .unwrap_or(syva_model::command::BootId([0; 16]));
+        let boot = self.last_boot()?.unwrap_or(BootId([0; 16]));
         let payload = self
             .head
             .next(time_unix_ns, boot, peer, command)
@@ -168,6 +165,13 @@ impl Journal {
         self.medium.forget_other_horizons(&horizon);
         self.medium.snapshots().forget_before(horizon.head.seq);
         Ok(horizon)
+    }
+
+    /// The boot that the last entry was made in; nothing if there is no entry. What comes before it may
+    /// be gone.
+    pub(super) fn last_boot(&self) -> Result<Option<BootId>, JournalError> {
+        let last = self.reader().read_raw(self.head.seq.max(1), 1)?.pop();
+        Ok(last.and_then(|raw| Some(Entry::decode(&raw.payload).ok()?.boot)))
     }
 
     fn remove_pruned(

@@ -11,9 +11,10 @@ use crate::anchor::{Anchor, Reading};
 use crate::error::JournalError;
 use crate::horizon::Horizon;
 use crate::journal::Journal;
+use crate::journal::loss::Loss;
 use crate::medium::Medium;
 use crate::record::{Head, RawRecord};
-use crate::recovery::{Loss, Recovery};
+use crate::recovery::Recovery;
 use crate::snapshot::Snapshots;
 use crate::store::{Store, StoreError};
 
@@ -94,6 +95,14 @@ impl Memory {
     /// As [`Journal::open_accepting_loss`].
     pub fn open_accepting_loss(&self) -> Result<(Journal, Loss), JournalError> {
         Journal::start_accepting_loss(Box::new(self.clone()))
+    }
+
+    /// As [`Journal::refused`].
+    ///
+    /// # Errors
+    /// As [`Journal::refused`].
+    pub fn refused(&self, because: &JournalError) -> Result<Journal, JournalError> {
+        Journal::refused_on(Box::new(self.clone()), because)
     }
 
     /// The next append finds no space, after half of its records.
@@ -383,6 +392,14 @@ impl Medium for Memory {
 
     fn forget_other_horizons(&mut self, kept: &Horizon) {
         self.disk().horizons.retain(|horizon| horizon == kept);
+    }
+
+    fn show(&self, to: &mut dyn FnMut(&dyn Store)) {
+        to(self);
+    }
+
+    fn let_readers_in(&self) -> Result<(), JournalError> {
+        Ok(())
     }
 
     fn set_aside(&mut self) -> Result<PathBuf, JournalError> {

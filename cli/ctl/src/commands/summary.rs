@@ -66,6 +66,13 @@ pub fn summary(command: &Command) -> String {
             format!("container {container}: its cgroup {cgroup} is gone")
         }
         Command::Prune { up_to, .. } => format!("entries up to {up_to}, for good"),
+        Command::AcceptLoss {
+            acknowledged,
+            because,
+        } => match acknowledged {
+            Some(last) => format!("entry {last} had been acknowledged: {because}"),
+            None => because.clone(),
+        },
     }
 }
 
@@ -211,7 +218,7 @@ impl Whereabouts {
                 self.0.clear();
                 had
             }
-            Command::SetMode { .. } | Command::Prune { .. } => false,
+            Command::SetMode { .. } | Command::Prune { .. } | Command::AcceptLoss { .. } => false,
         }
     }
 }

@@ -1,5 +1,6 @@
-//! `journal inspect|replay|verify|export|import|prune`: of the running daemon, or of a directory.
+//! `journal inspect|replay|verify|export|import|prune|accept-loss`: of the running daemon, or of a directory.
 
+mod accept;
 mod filter;
 pub mod inspect;
 mod point;
@@ -34,6 +35,8 @@ pub enum Verb {
     Import(transfer::Import),
     /// Remove the oldest entries for good, behind the state they led to
     Prune(prune::Prune),
+    /// Have a journal that is refused start again, with what can be kept of it
+    AcceptLoss(accept::AcceptLoss),
 }
 
 /// Whose journal.
@@ -55,6 +58,7 @@ impl Verb {
             Verb::Export(_) => Operation::read("journal.export"),
             Verb::Import(_) => Operation::write("journal.import"),
             Verb::Prune(_) => Operation::write("journal.prune"),
+            Verb::AcceptLoss(_) => Operation::write("journal.accept-loss"),
         }
     }
 
@@ -70,6 +74,7 @@ impl Verb {
             Verb::Export(export) => export.run(session).await,
             Verb::Import(import) => import.run(session),
             Verb::Prune(prune) => prune.run(session),
+            Verb::AcceptLoss(accept) => accept.run(session),
         }
     }
 }

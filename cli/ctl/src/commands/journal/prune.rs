@@ -45,7 +45,7 @@ impl Prune {
     /// Checks, exports, removes.
     ///
     /// # Errors
-    /// [`Failure::Prune`] and [`Failure::Export`]: nothing was removed.
+    /// [`Failure::Offline`] and [`Failure::Export`]: nothing was removed.
     pub fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let before = match self.before {
             Point::Seq(seq) => Before::Seq(seq),
@@ -61,9 +61,7 @@ impl Prune {
         let entries = plan.head.seq - plan.base.seq;
         let mut progress = Progress::new("pruning");
         progress.expect(plan.head.seq);
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
-        let horizon = journal.prune(plan, own_peer(), now, &mut |seq| progress.at(seq))?;
+        let horizon = journal.prune(plan, own_peer(), now(), &mut |seq| progress.at(seq))?;
         drop(progress);
         let mut data = json!({
             "path": self.path.display().to_string(), "entries": entries,
@@ -77,7 +75,14 @@ impl Prune {
     }
 }
 
-fn own_peer() -> Peer {
+/// The wall clock's time, in nanoseconds since the Unix epoch.
+pub fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    u64::try_from(since.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Who runs this command.
+pub fn own_peer() -> Peer {
     Peer {
         uid: nix::unistd::getuid().as_raw(),
         gid: nix::unistd::getgid().as_raw(),
