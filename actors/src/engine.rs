@@ -110,36 +110,24 @@ impl Engine {
         let (journal, recovery) = opened
             .await
             .map_err(|error| StartError::Actor(error.to_string()))??;
-        if let Some(recovery) = &recovery {
-            report(recovery, &config.journal_dir);
-        }
-        let mut engine = Engine::start_on(journal, config, kernel).await?;
-        let Some(recovery) = recovery else {
-            return Ok(engine);
-        };
-        if recovery.checked_after > engine.reader.base().seq {
-            let (reader, health) = (engine.journal(), engine.plant.health.clone());
-            engine.history = Some(Check::begin(reader, recovery.checked_after, health));
-        }
-        if recovery.anchor_damaged {
-            // If no crash tore it, the last entry acknowledged may be missing without a trace.
-            let words = "a slot of the journal's head anchor was damaged; it has been written anew";
-            let raise = HealthMsg::Raise("journal_anchor_damaged".into(), words.into());
-            let _ = engine.plant.health.cast(raise);
-        }
-        Ok(engine)
+        Engine::start_on(journal, recovery, config, kernel).await
     }
 
-    /// As [`Engine::start`], on a journal that is open already.
+    /// As [`Engine::start`], on a journal that is open already, or on one that is refused, of which there
+    /// is nothing to say.
     ///
     /// # Errors
     /// As [`Engine::start`].
     pub async fn start_on(
         journal: Journal,
+        recovery: Option<Recovery>,
         config: Config,
         kernel: BoxedKernel,
     ) -> Result<Engine, StartError> {
         has_many_threads()?;
+        if let Some(recovery) = &recovery {
+            report(recovery, &config.journal_dir);
+        }
         let reader = journal.reader();
         let tally = Tally::default();
         let kernel = Metered::new(kernel, tally.clone(), config.facts.clock);
@@ -156,7 +144,7 @@ impl Engine {
         let started = Actor::spawn(None, Supervisor, plant.clone()).await;
         let (supervisor, running) = started.map_err(why)?;
         let in_hand = Arc::new(Semaphore::new(IN_HAND));
-        Ok(Engine {
+        let mut engine = Engine {
             plant,
             reader,
             in_hand,
@@ -164,7 +152,26 @@ impl Engine {
             supervisor,
             running: Some(running),
             history: None,
-        })
+        };
+        if let Some(recovery) = recovery {
+            engine.doubt(&recovery);
+        }
+        Ok(engine)
+    }
+
+    /// What the opening could not be sure of: says so, or has it checked.
+    fn doubt(&mut self, recovery: &Recovery) {
+        let health = &self.plant.health;
+        if recovery.checked_after > self.reader.base().seq {
+            let check = Check::begin(self.journal(), recovery.checked_after, health.clone());
+            self.history = Some(check);
+        }
+        if recovery.anchor_damaged {
+            // If no crash tore it, the last entry acknowledged may be missing without a trace.
+            let words = "a slot of the journal's head anchor was damaged; it has been written anew";
+            let raise = HealthMsg::Raise("journal_anchor_damaged".into(), words.into());
+            let _ = health.cast(raise);
+        }
     }
 
     /// Makes an actor fail, once.

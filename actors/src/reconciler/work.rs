@@ -148,6 +148,10 @@ impl Work {
     /// # Errors
     /// The kernel side's; the comparison must be repeated.
     pub fn compare(&mut self, maps: &mut dyn Maps) -> Result<Report, KernelError> {
+        if self.desired.is_none() {
+            // Nothing is known to be wrong with the maps.
+            return Err(unknown());
+        }
         let expected = self.dirty;
         let outcome = self.compare_maps(maps);
         let report = self.settle(outcome)?;

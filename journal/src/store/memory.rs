@@ -199,6 +199,11 @@ impl Memory {
         std::mem::take(&mut self.disk().calls)
     }
 
+    /// Somebody deletes the snapshot.
+    pub fn forget_snapshot(&self) {
+        self.snapshots.forget_before(u64::MAX);
+    }
+
     /// How many records were read since the beginning, or since the last time this was called.
     pub fn take_records_read(&self) -> usize {
         std::mem::take(&mut self.disk().records_read)

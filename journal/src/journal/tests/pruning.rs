@@ -14,7 +14,7 @@ fn zones(count: u64) -> (Memory, State) {
     (disk, state)
 }
 
-fn go_on(journal: &mut Journal, mut state: State, count: u64) -> State {
+pub fn go_on(journal: &mut Journal, mut state: State, count: u64) -> State {
     for _ in 0..count {
         let head = journal.head();
         let command = match head.seq {
@@ -46,7 +46,7 @@ fn prune(journal: &mut Journal, before: Before) -> Result<(), PruneError> {
 }
 
 /// The state by folding what there is.
-fn folded(journal: &Journal) -> State {
+pub fn folded(journal: &Journal) -> State {
     let reader = journal.reader();
     let mut state = reader.beginning().expect("is understood");
     for record in reader.read(state.seq() + 1, usize::MAX).expect("reads") {
