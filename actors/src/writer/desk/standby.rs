@@ -4,7 +4,7 @@
 //! | the kernel's maps | then | the node is |
 //! |---|---|---|
 //! | hold what an earlier daemon was told | they stay as they are | degraded: [`REFUSED`] |
-//! | hold nothing (it has booted since), and there is a whole snapshot | hold the snapshot's state, in which a new boot has voided the memberships and looked the claims up again | unsafe: [`UNPROVEN`] too |
+//! | hold nothing (it has booted since, or was told to let go), and there is a whole snapshot | hold the snapshot's state; a new boot voids its memberships and looks its claims up again | unsafe: [`UNPROVEN`] too |
 //! | hold nothing, and there is no snapshot | go on holding nothing | unsafe: [`UNPROVEN`] too |
 //!
 //! Questions about the state are answered from the snapshot in every row. No entry vouches for what is
@@ -78,8 +78,10 @@ impl<T> Desk<T> {
                 "the kernel held nothing, and there is no snapshot: nothing is enforced".to_owned()
             }
             seq => {
-                let command = boot(self.ledger.state());
-                self.ledger.stand_in_this_boot(command, peer.clone())?;
+                if self.is_of_another_boot() {
+                    let command = boot(self.ledger.state());
+                    self.ledger.stand_in_this_boot(command, peer.clone())?;
+                }
                 format!(
                     "the kernel held nothing, and the snapshot of entry {seq} is enforced, though \
                      commands may have come after it"

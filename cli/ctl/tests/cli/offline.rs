@@ -56,6 +56,12 @@ impl Offline {
         self.home.path().join(name)
     }
 
+    /// As a daemon does that is stopped.
+    pub fn save_snapshot(&self) {
+        let (journal, _) = Journal::open(&self.dir()).expect("opens");
+        journal.snapshots().save(&self.state).expect("saves");
+    }
+
     /// Runs `line` on the directory. Nobody serves the socket.
     pub fn run(&self, line: &str) -> Run {
         on(&self.dir(), line)

@@ -141,3 +141,25 @@ fn a_snapshot_of_the_horizon_itself_is_folded_on_from() {
     let found = crate::snapshot::trusted(&disk.snapshots(), &reader).expect("is whole");
     assert_eq!(found, Some(beginning));
 }
+
+#[test]
+fn a_clock_that_was_set_back_prunes_nothing_behind_the_first_entry_to_keep() {
+    let disk = Memory::new();
+    let (mut journal, _) = disk.open().expect("opens");
+    // The third entry says that it is older than the first.
+    for time in [10, 20, 5, 30] {
+        let boot = Command::Boot {
+            claims: vec![],
+            host_sockets: vec![],
+        };
+        let head = journal.head();
+        let boot_id = BootId([head.seq as u8; 16]);
+        let entry = head.next(time, boot_id, Peer::default(), boot);
+        journal
+            .append(&[entry.encode().expect("encodes")])
+            .expect("appends");
+    }
+    prune(&mut journal, Before::Time(15)).expect("prunes");
+    assert_eq!(journal.reader().base().seq, 1);
+    assert_eq!(journal.verify().expect("is whole").seq, 5);
+}
