@@ -1,7 +1,12 @@
 //! Durable commands a second over gRPC, of 1 client and of 64, to the real `syva-core` over the memory
 //! backend, beside the rate at which the same disk takes a write and an fdatasync of as many bytes.
 //! Build the daemon first (`make release`).
-#![allow(missing_docs, clippy::expect_used, reason = "a benchmark's liberty")]
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a benchmark's liberty"
+)]
 
 use std::fs::File;
 use std::io::Write as _;

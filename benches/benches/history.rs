@@ -1,6 +1,11 @@
 //! What a long history costs: a start with and without a snapshot, and `syva-cli journal` on it.
 //! `SYVA_BENCH_ENTRIES` says how long (a million). Build the CLI first (`make release`).
-#![allow(missing_docs, clippy::expect_used, reason = "a benchmark's liberty")]
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a benchmark's liberty"
+)]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};

@@ -47,7 +47,7 @@ fn of_the_journal(checks: &mut Checks, stage: &Stage, setup: &Setup) -> Result<(
         stage,
         setup,
         "a journal that is lost",
-        "acknowledged",
+        "journal's store",
     )?;
     // The refused start may have made a store of its own in its place.
     if db.is_dir() {
