@@ -71,6 +71,7 @@ unit: vm-build
 		$(CARGO) test --workspace --lib --bins --tests $(CARGO_FLAGS); \
 	fi
 	$(CARGO) test --workspace --doc $(CARGO_FLAGS)
+	$(CARGO) test --workspace --features syva-core/failpoints --test crash $(CARGO_FLAGS)
 
 # Real takers of what the daemon tells; both are fetched once, into the cache.
 verify-otlp: setup

@@ -11,6 +11,8 @@ use crate::loader::LoaderMsg;
 /// What may be asked of the control map.
 #[derive(Debug)]
 pub enum ControlMsg {
+    /// What does it hold?
+    Read(RpcReplyPort<Control>),
     /// A plan up to that entry begins.
     Begin(u64, RpcReplyPort<Result<(), KernelError>>),
     /// Labels cached so far are stale.
@@ -103,6 +105,7 @@ impl Actor for ControlActor {
         state: &mut ControlState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
+            ControlMsg::Read(reply) => answer(reply, state.row),
             ControlMsg::Begin(seq, reply) => answer(reply, state.begin(seq)),
             ControlMsg::AdvanceEpoch(reply) => answer(reply, state.advance_epoch()),
             ControlMsg::Finish(seq, mode, reply) => {

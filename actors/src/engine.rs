@@ -21,6 +21,7 @@ use crate::cgroups::CgroupTree;
 use crate::drift::Drift;
 use crate::fanout::{Delivery, FanoutMsg};
 use crate::health::{Health, HealthMsg};
+use crate::history::Check;
 use crate::ledger::{Facts, LedgerError};
 use crate::loader::{BoxedKernel, LoaderMsg};
 use crate::metered::Metered;
@@ -89,11 +90,14 @@ pub struct Engine {
     tally: Tally,
     supervisor: ActorRef<SupervisorMsg>,
     running: Option<JoinHandle<()>>,
+    /// Under way while it is held.
+    history: Option<Check>,
 }
 
 impl Engine {
     /// Opens the journal, loads the kernel side, folds, reconciles. The maps hold what the journal
-    /// says when this returns, or health says why not.
+    /// says when this returns, or health says why not. On a journal that is refused it stands by (D11,
+    /// [`crate::writer::desk`]). What the opening took on trust of the history is checked meanwhile.
     ///
     /// It blocks in places, so it needs tokio's multi-threaded runtime.
     ///
@@ -102,31 +106,28 @@ impl Engine {
     pub async fn start(config: Config, kernel: BoxedKernel) -> Result<Engine, StartError> {
         has_many_threads()?;
         let dir = config.journal_dir.clone();
-        let opened = tokio::task::spawn_blocking(move || Journal::open(&dir));
+        let opened = tokio::task::spawn_blocking(move || opened_or_refused(&dir));
         let (journal, recovery) = opened
             .await
             .map_err(|error| StartError::Actor(error.to_string()))??;
-        report(&recovery, &config.journal_dir);
-        let engine = Engine::start_on(journal, config, kernel).await?;
-        if recovery.anchor_damaged {
-            // If no crash tore it, the last entry acknowledged may be missing without a trace.
-            let words = "a slot of the journal's head anchor was damaged; it has been written anew";
-            let raise = HealthMsg::Raise("journal_anchor_damaged".into(), words.into());
-            let _ = engine.plant.health.cast(raise);
-        }
-        Ok(engine)
+        Engine::start_on(journal, recovery, config, kernel).await
     }
 
-    /// As [`Engine::start`], on a journal that is open already.
+    /// As [`Engine::start`], on a journal that is open already, or on one that is refused, of which there
+    /// is nothing to say.
     ///
     /// # Errors
     /// As [`Engine::start`].
     pub async fn start_on(
         journal: Journal,
+        recovery: Option<Recovery>,
         config: Config,
         kernel: BoxedKernel,
     ) -> Result<Engine, StartError> {
         has_many_threads()?;
+        if let Some(recovery) = &recovery {
+            report(recovery, &config.journal_dir);
+        }
         let reader = journal.reader();
         let tally = Tally::default();
         let kernel = Metered::new(kernel, tally.clone(), config.facts.clock);
@@ -143,14 +144,34 @@ impl Engine {
         let started = Actor::spawn(None, Supervisor, plant.clone()).await;
         let (supervisor, running) = started.map_err(why)?;
         let in_hand = Arc::new(Semaphore::new(IN_HAND));
-        Ok(Engine {
+        let mut engine = Engine {
             plant,
             reader,
             in_hand,
             tally,
             supervisor,
             running: Some(running),
-        })
+            history: None,
+        };
+        if let Some(recovery) = recovery {
+            engine.doubt(&recovery);
+        }
+        Ok(engine)
+    }
+
+    /// What the opening could not be sure of: says so, or has it checked.
+    fn doubt(&mut self, recovery: &Recovery) {
+        let health = &self.plant.health;
+        if recovery.checked_after > self.reader.base().seq {
+            let check = Check::begin(self.journal(), recovery.checked_after, health.clone());
+            self.history = Some(check);
+        }
+        if recovery.anchor_damaged {
+            // If no crash tore it, the last entry acknowledged may be missing without a trace.
+            let words = "a slot of the journal's head anchor was damaged; it has been written anew";
+            let raise = HealthMsg::Raise("journal_anchor_damaged".into(), words.into());
+            let _ = health.cast(raise);
+        }
     }
 
     /// Makes an actor fail, once.
@@ -325,6 +346,10 @@ impl Engine {
     /// Stops every actor and waits until the last has ended; the journal's lock is free then.
     /// Programs and maps that are pinned stay; others go with the kernel object.
     pub async fn stop(mut self) {
+        if let Some(history) = self.history.take() {
+            // It waits for the thread.
+            let _ = tokio::task::spawn_blocking(move || drop(history)).await;
+        }
         self.supervisor.stop(None);
         if let Some(running) = self.running.take() {
             // A supervisor that panicked has stopped all the same.
@@ -350,9 +375,21 @@ fn has_many_threads() -> Result<(), StartError> {
     }
 }
 
+/// The journal, and how it was found; or one that is refused, held so that nobody else takes it.
+fn opened_or_refused(dir: &Path) -> Result<(Journal, Option<Recovery>), JournalError> {
+    match Journal::open(dir) {
+        Ok((journal, recovery)) => Ok((journal, Some(recovery))),
+        Err(error) if error.is_refusal() => {
+            tracing::error!(%error, "the journal is refused: standing by");
+            Ok((Journal::refused(dir, &error)?, None))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 fn report(recovery: &Recovery, dir: &Path) {
     let (dir, entries) = (dir.display(), recovery.head.seq);
-    tracing::info!(%dir, entries, "journal open");
+    tracing::info!(%dir, entries, checked_after = recovery.checked_after, "journal open");
     if recovery.tail.kept > 0 {
         tracing::warn!(
             kept = recovery.tail.kept,

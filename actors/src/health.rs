@@ -28,6 +28,10 @@ impl Grade {
     }
 }
 
+/// The reason of a node whose kernel enforces something that no journal vouches for, or nothing though
+/// something should be. It cannot claim enforcement then.
+pub const UNPROVEN: &str = "policy_unproven";
+
 /// What everyone can read of the node's health.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
@@ -53,7 +57,8 @@ impl Health {
             .loaded
             .as_ref()
             .is_some_and(|loaded| loaded.self_tests.iter().all(|test| test.outcome.is_ok()));
-        match (self.attached(), passed && self.reasons.is_empty()) {
+        let proven = !self.reasons.contains_key(UNPROVEN);
+        match (self.attached() && proven, passed && self.reasons.is_empty()) {
             (false, _) => Grade::Unsafe,
             (true, false) => Grade::Degraded,
             (true, true) => Grade::Healthy,

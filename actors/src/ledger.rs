@@ -90,7 +90,8 @@ pub struct Undurable<T> {
 }
 
 impl<T> Ledger<T> {
-    /// Folds the whole journal.
+    /// Folds the whole journal. One that is whole and does not fold is refused like one that is not
+    /// ([`Ledger::refusal`]); the state is then the snapshot's.
     ///
     /// # Errors
     /// [`LedgerError`]: nothing may be enforced from it.
@@ -107,7 +108,14 @@ impl<T> Ledger<T> {
             broken: None,
             saved: Saved::default(),
         };
-        ledger.replay()?;
+        match ledger.replay() {
+            Err(LedgerError::Fold(error)) => {
+                let cause = LedgerError::Fold(error).to_string();
+                ledger.journal.refuse(cause)?;
+                ledger.replay()?;
+            }
+            other => other?,
+        }
         ledger.fits()?;
         Ok(ledger)
     }
@@ -119,6 +127,11 @@ impl<T> Ledger<T> {
     pub fn reload(&mut self) -> Result<(), LedgerError> {
         self.journal.reopen()?;
         self.replay()
+    }
+
+    /// Why the journal is refused, if it is: no command is admitted, and the state is the snapshot's.
+    pub fn refusal(&self) -> Option<&str> {
+        self.journal.refusal()
     }
 
     /// The state, the batch in hand included.
@@ -166,6 +179,9 @@ impl<T> Ledger<T> {
         peer: Peer,
         ticket: T,
     ) -> Result<(), (T, CommandError)> {
+        if let Some(said) = self.journal.refusal() {
+            return Err((ticket, CommandError::NotJournaled(said.to_owned())));
+        }
         if let Some(said) = &self.broken {
             return Err((ticket, CommandError::NotJournaled(said.clone())));
         }

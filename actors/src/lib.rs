@@ -22,6 +22,7 @@ pub mod drift;
 pub mod engine;
 pub mod fanout;
 pub mod health;
+pub mod history;
 pub mod ledger;
 pub mod loader;
 pub mod map;

@@ -223,6 +223,7 @@ impl Plant {
             mode: self.mode,
             reconciler: self.reconciler.clone(),
             loader: self.loader.clone(),
+            control: self.control.clone(),
             vantage: self.vantage.clone(),
             health: self.health.clone(),
             atlas: self.atlas.clone(),

@@ -12,12 +12,14 @@ use syva_model::entry::Peer;
 use syva_model::image::{CgroupId, Mode};
 use syva_model::kernel::Prober;
 use syva_model::plan::Diff;
+use syva_model::state::State;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::block_in_place;
 use tracing::Span;
 
 use crate::address::{Address, answer};
 use crate::atlas::Atlas;
+use crate::control::ControlMsg;
 use crate::health::HealthMsg;
 use crate::ledger::Facts;
 use crate::loader::LoaderMsg;
@@ -27,7 +29,7 @@ use crate::reconciler::{Desired, ReconcilerMsg};
 use crate::resolve;
 use crate::standing::Standing;
 use crate::vantage::Vantage;
-pub use desk::{Desk, Enforcer, Glance, JOURNAL, Surroundings};
+pub use desk::{Desk, Enforcer, Glance, JOURNAL, REFUSED, Surroundings};
 
 /// A question about the state, answered between two batches.
 pub type Question = Box<dyn FnOnce(&Glance<'_>) + Send>;
@@ -69,6 +71,8 @@ pub struct WriterArgs {
     pub reconciler: Address<ReconcilerMsg>,
     /// Who has the prober.
     pub loader: Address<LoaderMsg>,
+    /// Who knows what the maps held before.
+    pub control: Address<ControlMsg>,
     /// From where claimed paths are looked up again.
     pub vantage: Vantage,
     /// Who is told.
@@ -138,6 +142,15 @@ pub struct WriterState {
 }
 
 impl WriterState {
+    fn new(desk: Desk<Ticket>, reconciler: Waited) -> WriterState {
+        WriterState {
+            desk,
+            reconciler,
+            flush_due: false,
+            traces: Vec::new(),
+        }
+    }
+
     /// A span for what is done for the whole batch: in the trace of its first command, with links to
     /// the others'.
     fn batch_span(&mut self) -> Span {
@@ -195,8 +208,7 @@ impl WriterState {
 }
 
 /// Looks up again what every claim and every given socket is on this boot (D12).
-fn boot(prober: &dyn Prober, vantage: &Vantage, desk: &Desk<Ticket>) -> Command {
-    let state = desk.state();
+fn boot(prober: &dyn Prober, vantage: &Vantage, state: &State) -> Command {
     Command::Boot {
         claims: resolve::again(prober, vantage, state),
         host_sockets: resolve::sockets::again(prober, vantage, state),
@@ -239,21 +251,25 @@ impl Actor for Writer {
             standing: args.standing,
         };
         let mut desk = block_in_place(|| Desk::open(journal, args.facts, around))?;
+        let mut reconciler = Waited(args.reconciler);
+        if desk.refusal().is_some() {
+            let control = args.control.call(ControlMsg::Read).await?;
+            let prober = args.loader.call(LoaderMsg::Prober).await??;
+            let again = |state: &State| boot(&*prober, &args.vantage, state);
+            block_in_place(|| desk.stand_by(control, again, &own_peer(), &mut reconciler))?;
+            return Ok(WriterState::new(desk, reconciler));
+        }
         let mut own = Vec::new();
         if desk.is_of_another_boot() {
             let prober = args.loader.call(LoaderMsg::Prober).await??;
-            own.push(block_in_place(|| boot(&*prober, &args.vantage, &desk)));
+            own.push(block_in_place(|| {
+                boot(&*prober, &args.vantage, desk.state())
+            }));
         }
         own.extend(args.mode.map(|mode| Command::SetMode { mode }));
         let own = own.into_iter().map(|command| (command, Ticket::own()));
-        let mut reconciler = Waited(args.reconciler);
         block_in_place(|| desk.begin(own, &own_peer(), &mut reconciler))?;
-        Ok(WriterState {
-            desk,
-            reconciler,
-            flush_due: false,
-            traces: Vec::new(),
-        })
+        Ok(WriterState::new(desk, reconciler))
     }
 
     /// Who waits for the batch in hand is answered; the state is kept for the next start.

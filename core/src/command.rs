@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::entry::Hash;
 use crate::host_socket::SocketKey;
 use crate::image::{CgroupId, Mode, ObjectKey, Scope};
 use crate::name::{Party, ZoneName};
@@ -341,6 +342,24 @@ pub enum Command {
         /// The same, free of symlinks as far as it exists.
         path: String,
     },
+    /// The operator removed the journal's oldest entries. What stands for them from here on is the
+    /// state they led to, which this binds to the chain. It changes nothing.
+    Prune {
+        /// The last entry that was removed.
+        up_to: u64,
+        /// Its hash, which the first entry that was kept follows.
+        hash: Hash,
+        /// The digest of the state after it.
+        digest: Hash,
+    },
+    /// The operator accepted that entries are lost: those from this entry's own number on that had been
+    /// acknowledged, or a history of which a later entry says that it is gone. It changes nothing.
+    AcceptLoss {
+        /// The last entry that had been acknowledged; nothing if nothing says so any more.
+        acknowledged: Option<u64>,
+        /// Why the journal was refused.
+        because: String,
+    },
 }
 
 impl Command {
@@ -361,6 +380,8 @@ impl Command {
             Command::CgroupGone { .. } => "cgroup_gone",
             Command::AllowHostSocket { .. } => "allow_host_socket",
             Command::DenyHostSocket { .. } => "deny_host_socket",
+            Command::Prune { .. } => "prune",
+            Command::AcceptLoss { .. } => "accept_loss",
         }
     }
 }

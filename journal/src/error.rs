@@ -77,6 +77,29 @@ pub enum JournalError {
         /// Its format.
         format: u64,
     },
+    /// What stands for pruned entries is not what was written.
+    #[error(
+        "the journal begins with entry {first}, and {path}, which stands for the entries before it, cannot be taken: {fault}; restore that file from a copy of the directory, or import the export that was written when they were pruned",
+        path = path.display()
+    )]
+    BadHorizon {
+        /// The file.
+        path: PathBuf,
+        /// The first entry that the store holds.
+        first: u64,
+        /// What is wrong with it.
+        fault: crate::horizon::Fault,
+    },
+    /// The entry was pruned.
+    #[error(
+        "entry {seq} was pruned: the journal begins with entry {first}; the export that was written then has it"
+    )]
+    Pruned {
+        /// The entry.
+        seq: u64,
+        /// The first entry there is.
+        first: u64,
+    },
     /// The store cannot be opened or read.
     #[error(
         "the journal's store in {dir} cannot be read: {source}; {what}",
@@ -182,6 +205,14 @@ pub enum JournalError {
         /// What happened then.
         cause: String,
     },
+    /// The journal was refused when it was opened, and is held for nobody else to write to.
+    #[error(
+        "the journal was refused, and is neither read nor written: {cause}; `syva-cli journal verify --path DIR` looks at it"
+    )]
+    Refused {
+        /// Why.
+        cause: String,
+    },
     /// The journal is closed, or its reopening failed: there is nothing to read from.
     #[error("the journal is closed: reopen it")]
     Closed,
@@ -203,6 +234,22 @@ impl JournalError {
             doing,
             path: path.to_owned(),
             source,
+        }
+    }
+
+    /// Whether there is a journal, and it is not to be trusted: damaged, shorter than what was
+    /// acknowledged, or of a version that this one does not know. It will be no better the next time.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            JournalError::AnchorDamaged { .. }
+            | JournalError::AnchorNewer { .. }
+            | JournalError::BadHorizon { .. }
+            | JournalError::Short { .. }
+            | JournalError::Different { .. }
+            | JournalError::BadEntry { .. } => true,
+            JournalError::StoreUnreadable { source, .. }
+            | JournalError::StoreBroken { source, .. } => !source.is_full(),
+            _ => false,
         }
     }
 

@@ -15,6 +15,11 @@
 //! A reopening that fails leaves the journal poisoned and the readers without a store; it can be
 //! tried again.
 
+pub mod loss;
+pub mod prune;
+#[cfg(test)]
+mod tests;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,7 +28,7 @@ use crate::error::JournalError;
 use crate::medium::{Directory, Medium};
 use crate::reader::{JournalReader, Shared};
 use crate::record::{Head, RawRecord, inspect};
-use crate::recovery::{self, Cut, Loss, Recovery, Tail, Verdict};
+use crate::recovery::{self, Recovery, Tail, Verdict};
 use crate::snapshot::Snapshots;
 use crate::store::{Store, StoreError};
 
@@ -42,7 +47,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal in `dir`, or makes an empty one there, and checks every entry of it.
+    /// Opens the journal in `dir`, or makes an empty one there, and checks every entry after that of
+    /// the snapshot, if there is one that is whole; else every entry ([`Recovery::checked_after`]).
     ///
     /// # Errors
     /// [`JournalError`]: nothing of the journal may be folded. See [`recovery`] for what is refused.
@@ -50,41 +56,54 @@ impl Journal {
         Journal::start(Box::new(Directory::lock(dir)?))
     }
 
-    /// Opens a journal that [`Journal::open`] refuses because entries are missing or damaged, with
-    /// what can be read from its beginning. **The caller must append an entry about the loss first**:
-    /// until that is durable the anchor stays, and [`Journal::open`] goes on refusing.
-    ///
-    /// Entries behind the first bad one are removed: export them before, if they matter.
+    /// As [`Journal::open`], of a journal that is there.
     ///
     /// # Errors
-    /// [`JournalError`]: also loss cannot be accepted from a journal of a newer version, from one
-    /// that is locked, or from a store that is not Syvä's.
-    pub fn open_accepting_loss(dir: &Path) -> Result<(Journal, Loss), JournalError> {
-        Journal::start_accepting_loss(Box::new(Directory::lock(dir)?))
+    /// [`JournalError::NoJournal`] too.
+    pub fn open_existing(dir: &Path) -> Result<(Journal, Recovery), JournalError> {
+        crate::offline::is_journal(dir)?;
+        Journal::open(dir)
+    }
+
+    /// Holds a journal that [`Journal::open`] refused ([`JournalError::is_refusal`]), so that no other
+    /// daemon takes it. Nothing of it is read or written but its snapshot; those who only read the
+    /// directory are let in.
+    ///
+    /// # Errors
+    /// [`JournalError::Locked`] and [`JournalError::NotWritable`].
+    pub fn refused(dir: &Path, because: &JournalError) -> Result<Journal, JournalError> {
+        Journal::refused_on(Box::new(Directory::lock(dir)?), because)
+    }
+
+    pub(crate) fn refused_on(
+        medium: Box<dyn Medium>,
+        because: &JournalError,
+    ) -> Result<Journal, JournalError> {
+        let mut journal = Journal::closed(medium);
+        journal.refuse(because.to_string())?;
+        Ok(journal)
+    }
+
+    /// Takes nothing more and shows nothing more, for good: as [`Journal::refused`].
+    ///
+    /// # Errors
+    /// [`JournalError::Io`]: those who only read the directory are not let in.
+    pub fn refuse(&mut self, cause: String) -> Result<(), JournalError> {
+        self.anchor = None;
+        self.head = Head::EMPTY;
+        self.shared.refuse(cause);
+        self.medium.let_readers_in()
+    }
+
+    /// Why the journal is held and not used, if it was refused.
+    pub fn refusal(&self) -> Option<&str> {
+        self.shared.refusal()
     }
 
     pub(crate) fn start(medium: Box<dyn Medium>) -> Result<(Journal, Recovery), JournalError> {
         let mut journal = Journal::closed(medium);
         let recovery = journal.recover(recovery::judge)?;
         Ok((journal, recovery))
-    }
-
-    pub(crate) fn start_accepting_loss(
-        medium: Box<dyn Medium>,
-    ) -> Result<(Journal, Loss), JournalError> {
-        let mut journal = Journal::closed(medium);
-        // Without an anchor nothing says that the store is ours to move.
-        let ours = journal.medium.open_anchor()?.is_some();
-        let loss = match journal.salvage(None) {
-            Err(JournalError::StoreUnreadable { .. }) if ours => {
-                let readable = journal.readable();
-                let aside = journal.medium.set_aside()?;
-                journal.refill(&readable)?;
-                journal.salvage(Some(aside))?
-            }
-            other => other?,
-        };
-        Ok((journal, loss))
     }
 
     fn closed(medium: Box<dyn Medium>) -> Journal {
@@ -137,6 +156,7 @@ impl Journal {
     /// [`JournalError::NotDurable`]: the batch is dropped, and the journal refuses with
     /// [`JournalError::Poisoned`] until [`Journal::reopen`].
     pub fn append(&mut self, payloads: &[Vec<u8>]) -> Result<Head, JournalError> {
+        self.reader().is_open()?;
         if let Some(cause) = &self.poison {
             return Err(JournalError::Poisoned {
                 cause: cause.clone(),
@@ -198,6 +218,7 @@ impl Journal {
     /// # Errors
     /// As [`Journal::open`]; the journal then stays poisoned, and this can be tried again.
     pub fn reopen(&mut self) -> Result<Recovery, JournalError> {
+        self.reader().is_open()?;
         let result = self
             .close()
             .and_then(|()| self.recover(recovery::judge_again));
@@ -247,8 +268,13 @@ impl Journal {
         let store = self.medium.open_store()?;
         let dir = self.medium.dir();
         let unreadable = |source| self.shared.unreadable(source);
-        let walk = recovery::walk(store.as_ref(), reading.head, &mut |_| ()).map_err(unreadable)?;
-        let verdict = judge(dir, walk, reading)?;
+        let horizon = self.medium.horizon(store.as_ref())?;
+        let base = prune::finish(store.as_ref(), horizon.as_ref()).map_err(unreadable)?;
+        let snapshot = self.medium.snapshots().head();
+        let start = recovery::start(store.as_ref(), base, reading.head, snapshot);
+        let start = start.map_err(unreadable)?;
+        let walk = recovery::walk(store.as_ref(), base, start, reading.head, &mut |_| ());
+        let verdict = judge(dir, walk.map_err(unreadable)?, reading)?;
         let cut = recovery::cut(store.as_ref(), &verdict).map_err(unreadable)?;
         let anchored = reading.head.unwrap_or_default();
         if verdict.head != anchored || cut.is_some() || reading.damaged > 0 {
@@ -259,6 +285,7 @@ impl Journal {
             created,
             head: verdict.head,
             anchored,
+            checked_after: start.seq,
             tail: Tail {
                 kept: verdict.head.seq - anchored.seq,
                 cut,
@@ -266,47 +293,8 @@ impl Journal {
             anchor_damaged: reading.damaged > 0,
         };
         self.install(store, anchor, verdict.head);
+        self.shared.set_horizon(horizon);
         Ok(recovery)
-    }
-
-    fn salvage(&mut self, set_aside: Option<std::path::PathBuf>) -> Result<Loss, JournalError> {
-        let anchor = self.medium.open_anchor()?;
-        let store = self.medium.open_store()?;
-        let unreadable = |source| self.shared.unreadable(source);
-        let walk = recovery::walk(store.as_ref(), None, &mut |_| ()).map_err(unreadable)?;
-        let verdict = recovery::judge_leniently(self.medium.dir(), walk, anchor.is_some())?;
-        let cut: Option<Cut> = recovery::cut(store.as_ref(), &verdict).map_err(unreadable)?;
-        store.make_durable().map_err(unreadable)?;
-        let (mut anchor, was_there) = match anchor {
-            Some(anchor) => (anchor, true),
-            None => (self.medium.create_anchor()?, false),
-        };
-        let anchored = anchor.read()?.head.filter(|_| was_there);
-        self.install(store, anchor, verdict.head);
-        Ok(Loss {
-            anchored,
-            head: verdict.head,
-            cut,
-            set_aside,
-        })
-    }
-
-    /// What can be read of a store that cannot be read to its end.
-    fn readable(&mut self) -> Vec<RawRecord> {
-        self.medium
-            .open_store()
-            .map(|store| recovery::readable(store.as_ref()))
-            .unwrap_or_default()
-    }
-
-    /// Puts records into a new store.
-    fn refill(&mut self, records: &[RawRecord]) -> Result<(), JournalError> {
-        let store = self.medium.open_store()?;
-        records
-            .chunks(recovery::STEP)
-            .try_for_each(|records| store.append(records))
-            .and_then(|()| store.make_durable())
-            .map_err(|source| self.shared.unreadable(source))
     }
 
     fn install(&mut self, store: Box<dyn Store>, anchor: Box<dyn Anchor>, head: Head) {
@@ -323,6 +311,3 @@ impl Drop for Journal {
         drop(self.shared.store_mut().take());
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -27,6 +27,7 @@ pub mod anchor;
 pub mod carve;
 pub mod error;
 pub mod export;
+pub mod horizon;
 pub mod import;
 pub mod journal;
 mod lock;
@@ -40,10 +41,12 @@ pub mod snapshot;
 pub mod store;
 
 pub use error::JournalError;
+pub use horizon::Horizon;
 pub use journal::Journal;
+pub use journal::loss::Loss;
 pub use offline::Offline;
 pub use reader::JournalReader;
 pub use record::{Head, Record};
-pub use recovery::{Loss, Recovery, Tail};
+pub use recovery::{Recovery, Tail};
 #[cfg(any(test, feature = "testing"))]
 pub use store::memory::Memory;

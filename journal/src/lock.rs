@@ -17,7 +17,7 @@ const LET_GO: Duration = Duration::from_millis(200);
 /// it ends. It is held while the store is closed and opened again, when sled's own is not.
 #[derive(Debug)]
 pub(crate) struct DirLock {
-    _file: File,
+    file: File,
 }
 
 impl DirLock {
@@ -43,7 +43,15 @@ impl DirLock {
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(not_writable)?;
-        Ok(DirLock { _file: file })
+        Ok(DirLock { file })
+    }
+
+    /// Shares it with whoever only reads. No other daemon gets it.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub(crate) fn share(&self) -> std::io::Result<()> {
+        self.file.lock_shared()
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::anchor::{Anchor, AnchorFile};
 use crate::error::JournalError;
+use crate::horizon::{self, Horizon};
 use crate::lock::DirLock;
+use crate::offline;
 use crate::snapshot::Snapshots;
 use crate::store::sled::{LOG, SledStore};
 use crate::store::{Store, StoreError};
@@ -28,8 +30,18 @@ pub(crate) trait Medium: Send {
     fn forget_cached(&mut self) -> Result<(), JournalError>;
     /// Where snapshots of the state are kept.
     fn snapshots(&self) -> Snapshots;
+    /// What stands for the entries that were pruned from the open store.
+    fn horizon(&self, store: &dyn Store) -> Result<Option<Horizon>, JournalError>;
+    /// Keeps what will stand for pruned entries, durably and beside what stands for them now.
+    fn write_horizon(&mut self, horizon: &Horizon) -> Result<(), JournalError>;
+    /// Removes what stood for pruned entries before.
+    fn forget_other_horizons(&mut self, kept: &Horizon);
     /// How many bytes may still be written, as far as that can be known.
     fn available(&self) -> Option<u64>;
+    /// Goes on keeping other daemons out, and no longer those that only read the directory.
+    fn let_readers_in(&self) -> Result<(), JournalError>;
+    /// Shows what can be opened of the store without changing it; nothing if nothing can.
+    fn show(&self, to: &mut dyn FnMut(&dyn Store));
     /// Moves the store out of the way and says where to; the anchor stays.
     fn set_aside(&mut self) -> Result<PathBuf, JournalError>;
 }
@@ -37,7 +49,7 @@ pub(crate) trait Medium: Send {
 /// A directory, locked.
 pub(crate) struct Directory {
     dir: PathBuf,
-    _lock: DirLock,
+    lock: DirLock,
 }
 
 impl Directory {
@@ -58,7 +70,7 @@ impl Directory {
             source,
         })?;
         Ok(Directory {
-            _lock: DirLock::take(dir)?,
+            lock: DirLock::take(dir)?,
             dir: dir.to_owned(),
         })
     }
@@ -121,6 +133,20 @@ impl Medium for Directory {
         Snapshots::in_dir(&self.dir)
     }
 
+    fn horizon(&self, store: &dyn Store) -> Result<Option<Horizon>, JournalError> {
+        horizon::of_store(&self.dir, store)
+    }
+
+    fn write_horizon(&mut self, horizon: &Horizon) -> Result<(), JournalError> {
+        horizon::write(&self.dir, horizon).map_err(|source| {
+            JournalError::io("writing what stands for pruned entries", &self.dir, source)
+        })
+    }
+
+    fn forget_other_horizons(&mut self, kept: &Horizon) {
+        horizon::remove_others(&self.dir, kept.head.seq);
+    }
+
     fn available(&self) -> Option<u64> {
         let system = rustix::fs::statvfs(&self.dir).ok()?;
         // What is kept for root is the daemon's to use if it is root.
@@ -129,6 +155,20 @@ impl Medium for Directory {
             false => system.f_bavail,
         };
         Some(blocks.saturating_mul(system.f_frsize))
+    }
+
+    fn let_readers_in(&self) -> Result<(), JournalError> {
+        self.lock
+            .share()
+            .map_err(|source| JournalError::io("sharing the journal's lock", &self.dir, source))
+    }
+
+    fn show(&self, to: &mut dyn FnMut(&dyn Store)) {
+        // Of the copy sled's own files may be left out, which it can do without.
+        match offline::open_copy(&self.dir) {
+            Ok((_copy, store, _)) => to(&store),
+            Err(error) => tracing::warn!(%error, "nothing can be read of the journal's store"),
+        }
     }
 
     fn set_aside(&mut self) -> Result<PathBuf, JournalError> {

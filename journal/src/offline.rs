@@ -21,6 +21,8 @@ use tempfile::TempDir;
 use crate::anchor::{self, Anchor as _, AnchorFile, Reading};
 use crate::carve::carve;
 use crate::error::JournalError;
+use crate::horizon;
+use crate::journal::prune;
 use crate::lock::{self, ReadLock};
 use crate::reader::{JournalReader, Shared};
 use crate::record::Head;
@@ -70,6 +72,9 @@ impl Offline {
         drop(lock);
         let anchor = anchor_of(dir, &copy)?;
         let shared = Shared::new(dir.to_owned());
+        let horizon = horizon::of_store(copy.path(), &store)?;
+        prune::finish(&store, horizon.as_ref()).map_err(|source| broken(dir, source, anchor))?;
+        shared.set_horizon(horizon);
         let last = store
             .last_key()
             .map_err(|source| broken(dir, source, anchor))?;
@@ -112,7 +117,8 @@ impl Offline {
     pub fn verify(&self, passed: &mut dyn FnMut(u64)) -> Result<Verified, JournalError> {
         let guard = self.shared.store();
         let store = guard.as_ref().ok_or(JournalError::Closed)?;
-        let walk = recovery::walk(store.as_ref(), self.anchor.head, passed)
+        let base = self.reader().base();
+        let walk = recovery::walk(store.as_ref(), base, base, self.anchor.head, passed)
             .map_err(|source| broken(&self.dir, source, self.anchor))?;
         let verdict = recovery::judge(&self.dir, walk, self.anchor)?;
         let anchored = self.anchor.head.unwrap_or_default();
@@ -126,8 +132,9 @@ impl Offline {
     }
 }
 
-/// Copies and opens: everything, or if sled refuses that, what it can do without left out.
-fn open_copy(dir: &Path) -> Result<(TempDir, SledStore, Option<String>), JournalError> {
+/// Copies and opens: everything, or if sled refuses that, what it can do without left out. The
+/// directory is locked by the caller.
+pub(crate) fn open_copy(dir: &Path) -> Result<(TempDir, SledStore, Option<String>), JournalError> {
     let copy = copied(dir, |_| true)?;
     let refusal = match SledStore::open(copy.path()) {
         Ok(store) => return Ok((copy, store, None)),
@@ -135,7 +142,7 @@ fn open_copy(dir: &Path) -> Result<(TempDir, SledStore, Option<String>), Journal
     };
     // What was opened once may have been repaired: copied again.
     let copy = copied(dir, |name| {
-        name == anchor::FILE || name == LOG || name == "blobs"
+        name == anchor::FILE || name == LOG || name == "blobs" || name.starts_with(horizon::PREFIX)
     })?;
     match SledStore::open(copy.path()) {
         Ok(store) => Ok((copy, store, Some(refusal.to_string()))),
@@ -174,6 +181,9 @@ fn copied(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<TempDir, JournalE
     let mut files = SledStore::files(dir)
         .map_err(|source| JournalError::io("listing the directory", dir, source))?;
     files.push(dir.join(anchor::FILE));
+    let horizons = horizon::files(dir)
+        .map_err(|source| JournalError::io("listing the directory", dir, source))?;
+    files.extend(horizons.into_iter().map(|(_, path)| path));
     for file in files {
         match file.file_name() {
             Some(name) if wanted(&name.to_string_lossy()) => {
@@ -200,7 +210,7 @@ fn copy_all(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-fn is_journal(dir: &Path) -> Result<(), JournalError> {
+pub(crate) fn is_journal(dir: &Path) -> Result<(), JournalError> {
     let io = |source| JournalError::io("reading the journal's directory", dir, source);
     match fs::metadata(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => {

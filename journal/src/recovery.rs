@@ -1,6 +1,6 @@
 //! Recovery: what a store that was just opened is worth, held against its anchor.
 //!
-//! The store is walked from the first entry. The walk ends at entry N, because the store ends there
+//! The store is walked from the first entry, or from a snapshot's ([`start`]). The walk ends at entry N, because the store ends there
 //! or because entry N + 1 has a [`Fault`]. The anchor says that A was acknowledged.
 //!
 //! | found | at opening | at reopening | accepting loss |
@@ -16,6 +16,9 @@
 //! | the store cannot be opened, or not read to its end | refuse: `StoreUnreadable` | refuse | set it aside, keep what can be read |
 //! | no anchor, a store | refuse: `Foreign` | refuse | only if its first entry is one |
 //!
+//! What was pruned is no fault: the first entry there is follows what the horizon says
+//! ([`crate::horizon`]), and that is bound by an entry behind it.
+//!
 //! Opening keeps what lies beyond the anchor because nobody was told that it failed: the daemon died
 //! between the sync and the anchor. Reopening cuts it because somebody was: the batch that failed.
 //!
@@ -23,11 +26,11 @@
 //! anchor where it is: the first append moves it, so that the loss stays refused until the entry
 //! about it is durable.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::anchor::Reading;
 use crate::error::JournalError;
-use crate::record::{Fault, Head, RawRecord, check, inspect};
+use crate::record::{Fault, Head, RawRecord, check, inspect, intact};
 use crate::store::{Store, StoreError};
 
 /// How many records a walk holds at once.
@@ -42,6 +45,9 @@ pub struct Recovery {
     pub head: Head,
     /// What the anchor had said.
     pub anchored: Head,
+    /// The entry after which every one was checked: the last pruned or, if there is a snapshot, the
+    /// snapshot's. Of those before it a few were looked at.
+    pub checked_after: u64,
     /// What was found beyond the anchor.
     pub tail: Tail,
     /// One of the anchor's slots was damaged and has been written anew. If a crash did not tear it,
@@ -69,30 +75,6 @@ pub struct Cut {
     pub because: String,
 }
 
-/// What accepting the loss of entries has cost.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
-    /// What had been acknowledged; nothing if the anchor was unreadable or gone.
-    pub anchored: Option<Head>,
-    /// Where the journal now ends.
-    pub head: Head,
-    /// Records that were there, behind a damaged one, and were removed.
-    pub cut: Option<Cut>,
-    /// Where the store was moved, if it could not be read to its end; what could be was copied.
-    pub set_aside: Option<PathBuf>,
-}
-
-impl Loss {
-    /// Whether nothing is lost: the journal would have opened.
-    pub fn is_nothing(&self) -> bool {
-        self.set_aside.is_none()
-            && self
-                .anchored
-                .is_some_and(|anchored| anchored.seq <= self.head.seq)
-            && self.cut.is_none()
-    }
-}
-
 /// How far a walk came.
 pub(crate) struct Walk {
     /// The last good entry.
@@ -103,20 +85,67 @@ pub(crate) struct Walk {
     fault: Option<Fault>,
 }
 
-/// Walks the store to its end or its first fault, and tells `passed` how far it came, now and then.
+/// How many entries before a snapshot a start looks at.
+const PROBES: u64 = 64;
+
+/// After which entry a start's walk begins. History before a snapshot is not read at every start: the
+/// snapshot's own entry must be there and be the one that the snapshot says, what the anchor says must
+/// be no earlier, and entries spread over all that comes before must be whole, so that a store of
+/// which sled lost a part is walked from its beginning and refused. What else is wrong with the history
+/// changes nothing that is enforced; `journal verify` finds it.
+///
+/// # Errors
+/// [`StoreError`]: the store cannot be read.
+pub(crate) fn start(
+    store: &dyn Store,
+    base: Head,
+    anchored: Option<Head>,
+    snapshot: Option<Head>,
+) -> Result<Head, StoreError> {
+    let within = |at: &Head| at.seq > base.seq && anchored.is_some_and(|end| at.seq <= end.seq);
+    let Some(snapshot) = snapshot.filter(within) else {
+        return Ok(base);
+    };
+    // Key 0, which no entry has, may hold another program's record.
+    let first = store.read(0, 1)?;
+    if first.first().map(|raw| raw.key) != Some(base.seq + 1) {
+        return Ok(base);
+    }
+    let span = snapshot.seq - base.seq - 1;
+    let steps = PROBES.min(span.max(1));
+    for step in 0..=steps {
+        // In 128 bits, lest the product overflow.
+        let offset = u128::from(span) * u128::from(step) / u128::from(steps);
+        let seq = base.seq + 1 + u64::try_from(offset).unwrap_or(span);
+        let raw = store.read(seq, 1)?.pop();
+        let whole = |raw: &RawRecord| raw.key == seq && intact(raw).is_ok();
+        let Some(raw) = raw.filter(whole) else {
+            return Ok(base);
+        };
+        if seq == snapshot.seq && raw.hash != snapshot.hash {
+            return Ok(base);
+        }
+    }
+    Ok(snapshot)
+}
+
+/// Walks the store from what follows `start` to its end or its first fault, and tells `passed` how far
+/// it came, now and then. `base` is what the first entry there is follows.
 pub(crate) fn walk(
     store: &dyn Store,
+    base: Head,
+    start: Head,
     anchored: Option<Head>,
     passed: &mut dyn FnMut(u64),
 ) -> Result<Walk, StoreError> {
     let anchor_seq = anchored.map(|head| head.seq);
     let mut walk = Walk {
-        head: Head::EMPTY,
-        at_anchor: (anchor_seq == Some(0)).then_some(Head::EMPTY),
+        head: start,
+        at_anchor: (anchor_seq == Some(start.seq)).then_some(start),
         fault: None,
     };
     // From 0, which no entry has: what stands there is a fault too.
-    let mut from = 0;
+    let mut from = if start == base { 0 } else { start.seq + 1 };
     loop {
         let records = store.read(from, STEP)?;
         if records.is_empty() {
@@ -139,9 +168,9 @@ pub(crate) fn walk(
     }
 }
 
-/// The good entries from the first on, up to the first that cannot be read or is none.
-pub(crate) fn readable(store: &dyn Store) -> Vec<RawRecord> {
-    let (mut head, mut records) = (Head::EMPTY, Vec::new());
+/// The good entries after `base`, up to the first that cannot be read or is none.
+pub(crate) fn readable(store: &dyn Store, base: Head) -> Vec<RawRecord> {
+    let (mut head, mut records) = (base, Vec::new());
     // One by one: a step fails as a whole.
     while let Ok(mut next) = store.read(head.seq + 1, 1) {
         match next.pop() {

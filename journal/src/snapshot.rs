@@ -25,6 +25,7 @@ use syva_model::state::State;
 
 use crate::error::JournalError;
 use crate::reader::JournalReader;
+use crate::record::Head;
 
 /// The snapshot's file, below the journal's directory.
 pub const FILE: &str = "snapshot";
@@ -125,6 +126,28 @@ impl Snapshots {
         bytes.map(|bytes| decode(&bytes)).transpose()
     }
 
+    /// The entry the snapshot was taken after, if it is what was written.
+    pub(crate) fn head(&self) -> Option<Head> {
+        let state = self.load().ok().flatten()?;
+        Some(Head {
+            seq: state.seq,
+            hash: state.head,
+        })
+    }
+
+    /// Removes the snapshot, if it is of an entry before `seq`.
+    pub(crate) fn forget_before(&self, seq: u64) {
+        let older = |state: &State| state.seq < seq;
+        if !matches!(self.load(), Ok(Some(state)) if older(&state)) {
+            return;
+        }
+        match &self.0 {
+            Place::Memory(kept) => *kept.lock().unwrap_or_else(PoisonError::into_inner) = None,
+            // One that stays is of an entry that is not there, and so ignored.
+            Place::Dir(_) => drop(fs::remove_file(self.path())),
+        }
+    }
+
     fn path(&self) -> PathBuf {
         match &self.0 {
             Place::Dir(dir) => dir.join(FILE),
@@ -142,6 +165,13 @@ pub fn trusted(snapshots: &Snapshots, reader: &JournalReader) -> Result<Option<S
         return Ok(None);
     };
     let (seq, head) = (state.seq, state.head);
+    // The entry of a state that stands for pruned ones is gone itself.
+    if reader
+        .horizon()
+        .is_some_and(|horizon| horizon.head == (Head { seq, hash: head }))
+    {
+        return Ok(Some(state));
+    }
     let record = reader
         .read(seq, 1)
         .ok()

@@ -13,6 +13,7 @@ mod common;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -144,4 +145,60 @@ fn a_daemon_killed_again_and_again_loses_nothing_acknowledged() {
         );
     }
     assert!(acknowledged(base.path()) > 0);
+}
+
+/// Entries that fold, and the journal's directory.
+fn foldable(dir: &Path) -> Journal {
+    use syva_model::command::{BootId, Command};
+    let (mut journal, _) = Journal::open(dir).expect("creates");
+    for _ in 0..9000 / 9 {
+        let command = Command::Boot {
+            claims: vec![],
+            host_sockets: vec![],
+        };
+        let entry = journal
+            .head()
+            .next(1, BootId([1; 16]), Default::default(), command);
+        journal
+            .append(&[entry.encode().expect("encodes")])
+            .expect("appends");
+    }
+    journal
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_pruning_leaves_it_undone_or_done() {
+    use syva_journal::journal::prune::Before;
+    for (point, done) in [
+        ("prune-after-horizon", false),
+        ("prune-after-entry", true),
+        ("prune-amid-removal", true),
+    ] {
+        let base = tempfile::tempdir().expect("a directory");
+        let dir = base.path().join("journal");
+        let mut journal = foldable(&dir);
+        let last = journal.head().seq;
+        let plan = journal
+            .plan_pruning(Before::Seq(last - 1), &mut |_| ())
+            .expect("plans");
+        // Unwinding skips everything that comes after, as a death does.
+        fail::cfg(point, "panic").expect("is known");
+        let died = catch_unwind(AssertUnwindSafe(|| {
+            journal.prune(plan, Default::default(), 2, &mut |_| ())
+        }));
+        fail::remove(point);
+        assert!(died.is_err(), "{point} was not reached");
+        drop(journal);
+        let (journal, _) = Journal::open(&dir).expect("opens");
+        let base = journal.reader().base().seq;
+        assert_eq!(base, if done { last - 2 } else { 0 }, "{point}");
+        assert_eq!(journal.head().seq, last + u64::from(done), "{point}");
+        let store = journal.reader().read_raw(0, 1).expect("reads");
+        assert_eq!(
+            store[0].key,
+            base + 1,
+            "{point}: nothing is left half removed"
+        );
+        journal.verify().expect("is whole");
+    }
 }

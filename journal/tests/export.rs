@@ -57,7 +57,7 @@ fn read(bytes: &[u8]) -> Result<Vec<Vec<u8>>, ExportError> {
 }
 
 fn imported(dir: &Path, bytes: &[u8]) -> Result<Head, ImportError> {
-    import(dir, Reader::new(bytes)?, &mut |_| ())
+    import(dir, vec![Reader::new(bytes)?], None, &mut |_| ())
 }
 
 proptest! {

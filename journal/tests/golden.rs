@@ -19,7 +19,7 @@ use syva_model::command::{
     Attach, BootId, ClaimFacts, Command, NetworkMode, Pod, Policy, Reresolved, SocketFacts,
     SocketReresolved, ZoneType,
 };
-use syva_model::entry::{Entry, Peer};
+use syva_model::entry::{Entry, Hash, Peer};
 use syva_model::host_socket::{Place, SocketKey};
 use syva_model::image::{CgroupId, Mode, ObjectKey, Scope};
 use syva_model::name::{Party, ZoneName};
@@ -29,7 +29,7 @@ const CURRENT: &str = "v1";
 
 /// The kinds of all commands. The match makes a new one a compile error here: add it to the list
 /// and to [`commands`], and bless.
-const KINDS: [&str; 14] = {
+const KINDS: [&str; 16] = {
     const fn _every_command_is_listed(command: &Command) {
         match command {
             Command::RegisterZone { .. }
@@ -45,7 +45,9 @@ const KINDS: [&str; 14] = {
             | Command::Boot { .. }
             | Command::CgroupGone { .. }
             | Command::AllowHostSocket { .. }
-            | Command::DenyHostSocket { .. } => {}
+            | Command::DenyHostSocket { .. }
+            | Command::Prune { .. }
+            | Command::AcceptLoss { .. } => {}
         }
     }
     [
@@ -63,6 +65,8 @@ const KINDS: [&str; 14] = {
         "allow_host_socket",
         "deny_host_socket",
         "set_zone_mode",
+        "prune",
+        "accept_loss",
     ]
 };
 
@@ -265,8 +269,25 @@ fn of_modes() -> Vec<Command> {
     ]
 }
 
+/// What was added for retention, and for what is lost against one's will.
+fn of_retention() -> Vec<Command> {
+    let loss = |acknowledged| Command::AcceptLoss {
+        acknowledged,
+        because: "entry 4 is missing".into(),
+    };
+    vec![
+        Command::Prune {
+            up_to: 17,
+            hash: Hash::of(b"the entry"),
+            digest: Hash::of(b"the state"),
+        },
+        loss(Some(9)),
+        loss(None),
+    ]
+}
+
 fn all_commands() -> Vec<Command> {
-    [commands(), of_host_sockets(), of_modes()].concat()
+    [commands(), of_host_sockets(), of_modes(), of_retention()].concat()
 }
 
 fn written_today() -> Vec<Vec<u8>> {

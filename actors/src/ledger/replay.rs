@@ -1,7 +1,9 @@
 //! Where a ledger's state comes from: the journal, folded on from a snapshot if one is to be trusted.
 
 use syva_journal::snapshot;
-use syva_journal::{JournalError, JournalReader};
+use syva_journal::{Head, JournalError, JournalReader};
+use syva_model::command::Command;
+use syva_model::entry::Peer;
 use syva_model::fold::{FoldError, Touched};
 use syva_model::project;
 use syva_model::state::State;
@@ -68,26 +70,64 @@ impl<T> Ledger<T> {
     }
 
     pub(super) fn replay(&mut self) -> Result<(), LedgerError> {
+        if self.journal.refusal().is_some() {
+            self.stand_in();
+            return Ok(());
+        }
         self.head = self.journal.head();
         let reader = self.journal.reader();
         self.state = match snapshot::trusted(&self.journal.snapshots(), &reader) {
-            Ok(None) => folded(State::default(), &reader)?,
+            Ok(None) => folded(reader.beginning()?, &reader)?,
             Ok(Some(state)) => {
                 self.saved.seq = state.seq();
                 tracing::info!(seq = state.seq(), "folding on from a snapshot");
                 folded(state, &reader).or_else(|error| {
                     ignored(&error);
-                    folded(State::default(), &reader)
+                    folded(reader.beginning()?, &reader)
                 })?
             }
             Err(fault) => {
                 ignored(&fault);
-                folded(State::default(), &reader)?
+                folded(reader.beginning()?, &reader)?
             }
         };
         self.image = project::project(&self.state);
         self.payloads.clear();
         self.touched = Touched::default();
+        Ok(())
+    }
+}
+
+impl<T> Ledger<T> {
+    /// The journal is refused: the snapshot is what is left. It is whole, or it is not taken; whether it
+    /// is of this journal nobody can say.
+    fn stand_in(&mut self) {
+        self.state = match self.journal.snapshots().load() {
+            Ok(state) => state.unwrap_or_default(),
+            Err(fault) => {
+                tracing::warn!(error = %fault, "there is no snapshot to stand in for the journal");
+                State::default()
+            }
+        };
+        self.image = project::project(&self.state);
+        self.payloads.clear();
+        self.touched = Touched::default();
+    }
+
+    /// Has the state of a refused journal be of the running boot, as an entry would (D12). There is
+    /// none: the state goes on being that of its last entry.
+    ///
+    /// # Errors
+    /// [`LedgerError::Fold`].
+    pub fn stand_in_this_boot(&mut self, boot: Command, peer: Peer) -> Result<(), LedgerError> {
+        let last = Head {
+            seq: self.state.seq,
+            hash: self.state.head,
+        };
+        let entry = last.next((self.facts.clock)(), self.facts.boot, peer, boot);
+        self.state.fold(&entry, last.hash)?;
+        (self.state.seq, self.state.head) = (last.seq, last.hash);
+        self.image = project::project(&self.state);
         Ok(())
     }
 }

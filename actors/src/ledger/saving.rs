@@ -21,6 +21,9 @@ impl<T> Ledger<T> {
     /// Begins a snapshot when enough entries came since the last. Another thread writes it: commands
     /// wait for no more than a copy of the state.
     pub(super) fn snapshot_if_due(&mut self) {
+        if self.refusal().is_some() {
+            return;
+        }
         let saved = &self.saved;
         let busy = saved.by.as_ref().is_some_and(|by| !by.is_finished());
         if busy || self.state.seq() < saved.seq + SNAPSHOT_EVERY {
@@ -42,8 +45,10 @@ impl<T> Ledger<T> {
             // It says itself what went wrong.
             let _ = by.join();
         }
-        // A batch in hand is in the state and not in the journal.
-        let durable = !self.is_due() && self.head == self.journal.head();
+        // A batch in hand is in the state and not in the journal, and so may be what stands in for one
+        // that is refused.
+        let durable =
+            self.refusal().is_none() && !self.is_due() && self.head == self.journal.head();
         if durable && self.state.seq() > self.saved.seq {
             self.saved.seq = self.state.seq();
             save(&self.journal.snapshots(), &self.state);

@@ -200,3 +200,33 @@ fn a_snapshot_is_written_beside_the_commands_when_enough_came() {
     let seq = trusted(&disk).expect("is whole").map(|state| state.seq());
     assert_eq!(seq, Some(ledger.state().seq()));
 }
+
+#[test]
+fn a_clock_that_goes_backwards_is_recorded_and_changes_nothing_else() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NOW: AtomicU64 = AtomicU64::new(u64::MAX);
+    let disk = Memory::new();
+    let (journal, _) = disk.open().expect("opens");
+    let lent = Park::new(journal).lend().expect("parked");
+    let facts = Facts {
+        clock: || NOW.fetch_sub(1_000, Ordering::Relaxed),
+        ..facts(1)
+    };
+    let mut first = Ledger::open(lent, facts).expect("folds");
+    let boot = Command::Boot {
+        claims: Vec::new(),
+        host_sockets: Vec::new(),
+    };
+    for command in [boot, register("web"), register("db")] {
+        first.admit(command, Peer::default(), 0).expect("admitted");
+        first.flush().expect("durable");
+    }
+    let state = first.state().clone();
+    drop(first);
+    let (journal, _) = disk.open().expect("opens");
+    let records = journal.reader().read(1, 3).expect("reads");
+    let times = records.iter().map(|record| record.entry.time_unix_ns);
+    assert!(times.is_sorted_by(|before, after| before > after));
+    drop(journal);
+    assert_eq!(ledger(&disk, 1).state(), &state, "order is by number");
+}

@@ -102,7 +102,8 @@ impl Work {
     /// How long to wait before a comparison that failed is tried again, if it must be.
     pub fn retry_after(&self, interval: Duration) -> Option<Duration> {
         let doubled = RETRY * 2_u32.saturating_pow(self.failures.min(16));
-        self.dirty.then(|| doubled.min(interval))
+        // What is not known is asked for by the timer: the writer hands it over when it can.
+        (self.dirty && self.desired.is_some()).then(|| doubled.min(interval))
     }
 
     /// This is what is desired from now on; compares everything.
@@ -147,6 +148,10 @@ impl Work {
     /// # Errors
     /// The kernel side's; the comparison must be repeated.
     pub fn compare(&mut self, maps: &mut dyn Maps) -> Result<Report, KernelError> {
+        if self.desired.is_none() {
+            // Nothing is known to be wrong with the maps.
+            return Err(unknown());
+        }
         let expected = self.dirty;
         let outcome = self.compare_maps(maps);
         let report = self.settle(outcome)?;

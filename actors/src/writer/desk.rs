@@ -2,6 +2,8 @@
 //! force and is answered (I1), what the callers are told when one of that fails, and what it means for
 //! the node's health.
 
+mod standby;
+
 use std::error::Error;
 use std::sync::Arc;
 
@@ -19,6 +21,8 @@ use crate::outcome::{CommandError, Done};
 use crate::park::Lent;
 use crate::reconciler::Desired;
 use crate::standing::Standing;
+pub use standby::REFUSED;
+use standby::StandIn;
 
 /// The health reason while the journal takes no commands.
 pub const JOURNAL: &str = "journal_not_durable";
@@ -68,6 +72,8 @@ pub struct Desk<T> {
     around: Surroundings,
     /// Whether the last command found no room in the journal.
     full: bool,
+    /// What stands in for a journal that is refused.
+    stand_in: Option<StandIn>,
 }
 
 impl<T> Desk<T> {
@@ -87,6 +93,7 @@ impl<T> Desk<T> {
             ledger: Ledger::open(journal, facts)?,
             around,
             full: false,
+            stand_in: None,
         })
     }
 
@@ -131,7 +138,9 @@ impl<T> Desk<T> {
         ticket: T,
     ) -> Result<(), (T, CommandError)> {
         let taken = self.ledger.admit(command, peer, ticket);
-        if let Err((_, CommandError::NotJournaled(said))) = &taken {
+        if let Err((_, CommandError::NotJournaled(said))) = &taken
+            && self.stand_in.is_none()
+        {
             self.full = true;
             (self.around.health)(HealthMsg::Raise(JOURNAL.into(), said.clone()));
         }
@@ -150,6 +159,9 @@ impl<T> Desk<T> {
 
     /// The commands with which members leave whose cgroups are gone.
     pub fn leaving(&self, gone: Vec<CgroupId>) -> Vec<Command> {
+        if self.stand_in.is_some() {
+            return Vec::new();
+        }
         let state = self.ledger.state();
         let held = gone.into_iter().filter_map(|cgroup| {
             let (container, _) = state.container_of(cgroup)?;
@@ -245,13 +257,10 @@ impl<T> Desk<T> {
 
     /// Hands the whole desired image over. A failure is the enforcer's to report and to repeat.
     pub fn hand_over(&mut self, enforcer: &mut dyn Enforcer) {
-        let state = self.ledger.state();
-        self.around.atlas.learn(state);
-        let desired = Desired {
-            image: self.ledger.image().clone(),
-            seq: state.seq(),
-            mode: state.mode,
+        let Some(desired) = self.desired() else {
+            return;
         };
+        self.around.atlas.learn(self.ledger.state());
         if let Err(error) = enforcer.adopt(desired) {
             tracing::error!(%error, "the maps do not hold the journal's state");
         }

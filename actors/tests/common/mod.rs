@@ -95,8 +95,12 @@ impl Host {
 
     /// Starts on the journal in memory.
     pub async fn start_in_memory(&self) -> Engine {
-        let (journal, _) = self.disk.open().expect("opens");
-        let engine = Engine::start_on(journal, self.config(), Box::new(self.kernel.clone())).await;
+        let (journal, recovery) = match self.disk.open() {
+            Ok((journal, recovery)) => (journal, Some(recovery)),
+            Err(error) => (self.disk.refused(&error).expect("is held"), None),
+        };
+        let kernel = Box::new(self.kernel.clone());
+        let engine = Engine::start_on(journal, recovery, self.config(), kernel).await;
         let engine = engine.expect("starts");
         self.disk.take_calls();
         engine

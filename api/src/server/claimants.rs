@@ -42,6 +42,10 @@ pub async fn told(
 }
 
 fn said(journal: &JournalReader, seq: u64) -> Result<Said, JournalError> {
+    // The claim outlives the entry that made it.
+    if seq <= journal.base().seq {
+        return Ok(None);
+    }
     let record = journal.read(seq, 1)?.pop();
     Ok(record.map(|record| {
         let peer = record.entry.peer;

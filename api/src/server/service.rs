@@ -315,6 +315,16 @@ impl SyvaCore for Service {
         Ok(Response::new(Box::pin(ReceiverStream::new(entries))))
     }
 
+    type ReadHorizonStream = Stream<v1::HorizonPart>;
+
+    async fn read_horizon(
+        &self,
+        _: Request<v1::ReadHorizonRequest>,
+    ) -> Reply<Stream<v1::HorizonPart>> {
+        let parts = journal::horizon(&self.engine.journal());
+        Ok(Response::new(Box::pin(tokio_stream::iter(parts))))
+    }
+
     async fn state_digest(
         &self,
         _: Request<v1::StateDigestRequest>,

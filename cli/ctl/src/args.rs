@@ -232,7 +232,15 @@ mod tests {
                 "zones register web --network bridged",
                 ErrorKind::InvalidValue,
             ),
-            ("journal prune", ErrorKind::InvalidSubcommand),
+            ("journal cut", ErrorKind::InvalidSubcommand),
+            (
+                "journal prune --path /d --before 5",
+                ErrorKind::MissingRequiredArgument,
+            ),
+            (
+                "journal prune --path /d --before 5 --export /e --without-export",
+                ErrorKind::ArgumentConflict,
+            ),
             ("journal import /e", ErrorKind::MissingRequiredArgument),
             ("journal replay --to soon", ErrorKind::ValueValidation),
             ("journal inspect --since 5", ErrorKind::ValueValidation),

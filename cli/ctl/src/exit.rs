@@ -10,6 +10,7 @@ use std::time::Duration;
 use syva_journal::JournalError;
 use syva_journal::export::ExportError;
 use syva_journal::import::ImportError;
+use syva_journal::journal::prune::PruneError;
 use syva_rpc::client::ConnectError;
 use tonic::{Code, Status};
 
@@ -88,6 +89,14 @@ pub enum Failure {
         /// Why.
         source: Box<ImportError>,
     },
+    /// A stopped daemon's journal was not changed.
+    #[error("cannot {doing}: {}", of_changing(source))]
+    Offline {
+        /// What was to be done to it.
+        doing: &'static str,
+        /// Why it was not.
+        source: Box<PruneError>,
+    },
     /// What `doctor` found prevents enforcement.
     #[error("this host cannot enforce, because of: {problems}")]
     Unfit {
@@ -144,6 +153,15 @@ impl From<JournalError> for Failure {
     }
 }
 
+impl From<PruneError> for Failure {
+    fn from(error: PruneError) -> Failure {
+        Failure::Offline {
+            doing: "prune",
+            source: Box::new(error),
+        }
+    }
+}
+
 impl Failure {
     /// What JSON says of it beside the reason.
     pub fn data(&self) -> serde_json::Value {
@@ -179,9 +197,17 @@ impl Failure {
             Failure::Journal(error) => of_journal(error),
             Failure::Export { source, .. } => of_export(source),
             Failure::Import { source, .. } => match &**source {
-                ImportError::NotEmpty { .. } | ImportError::NotWhole(_) => Exit::Refused,
+                ImportError::NotEmpty { .. }
+                | ImportError::NotWhole(_)
+                | ImportError::Gap { .. }
+                | ImportError::Different(_) => Exit::Refused,
                 ImportError::Export(error) => of_export(error),
                 ImportError::Journal(error) => of_journal(error),
+            },
+            Failure::Offline { source, .. } => match &**source {
+                PruneError::Nothing { .. } | PruneError::Beyond { .. } => Exit::Refused,
+                PruneError::Journal(error) => of_journal(error),
+                PruneError::Fold(_) | PruneError::Encoding(_) => Exit::Failed,
             },
             Failure::Unreadable(_)
             | Failure::Unsound(_)
@@ -225,6 +251,15 @@ fn of_file(error: &io::Error) -> Exit {
         | io::ErrorKind::NotADirectory
         | io::ErrorKind::ReadOnlyFilesystem => Exit::Refused,
         _ => Exit::Failed,
+    }
+}
+
+fn of_changing(error: &PruneError) -> String {
+    match error {
+        PruneError::Journal(JournalError::Locked { .. }) => {
+            format!("{error}; a journal is changed so while its daemon is stopped")
+        }
+        other => other.to_string(),
     }
 }
 

@@ -116,6 +116,12 @@ pub fn admit(state: &State, node: &Node, command: &Command) -> Result<Admission,
         ))),
         Command::SetZoneMode { zone, mode } => case.set_zone_mode(zone, *mode),
         Command::SetMode { .. } | Command::Boot { .. } => Ok(Admission::Append),
+        Command::Prune { .. } => conflict(
+            "a journal is pruned while its daemon is stopped: `syva-cli journal prune --path DIR`",
+        ),
+        Command::AcceptLoss { .. } => conflict(
+            "a loss is accepted while the daemon is stopped: `syva-cli journal accept-loss --path DIR`",
+        ),
         Command::CgroupGone { container, cgroup } => {
             let still = state
                 .members

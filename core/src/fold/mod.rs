@@ -131,8 +131,12 @@ impl State {
                 expected,
             });
         }
-        let boot = matches!(entry.command, Command::Boot { .. });
-        if !boot && self.boot != Some(entry.boot) {
+        // After the loss of everything there is no boot to be in.
+        let anywhere = matches!(
+            entry.command,
+            Command::Boot { .. } | Command::AcceptLoss { .. }
+        );
+        if !anywhere && self.boot != Some(entry.boot) {
             return Err(FoldError::Boot { seq: entry.seq });
         }
         let mut step = Step {
@@ -198,6 +202,12 @@ impl Step<'_> {
                         .push_str(&format!(", {lost} host sockets lost")),
                 }
                 Ok(reply)
+            }
+            Command::Prune { up_to, .. } => {
+                Ok(Reply::said(format!("entries up to {up_to} were pruned")))
+            }
+            Command::AcceptLoss { because, .. } => {
+                Ok(Reply::said(format!("a loss was accepted: {because}")))
             }
             Command::CgroupGone { container, .. } => self.detach(container),
             Command::AllowHostSocket { zone, socket } => self.allow_host_socket(zone, socket),

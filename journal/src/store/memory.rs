@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use crate::anchor::{Anchor, Reading};
 use crate::error::JournalError;
+use crate::horizon::Horizon;
 use crate::journal::Journal;
+use crate::journal::loss::Loss;
 use crate::medium::Medium;
 use crate::record::{Head, RawRecord};
-use crate::recovery::{Loss, Recovery};
+use crate::recovery::Recovery;
 use crate::snapshot::Snapshots;
 use crate::store::{Store, StoreError};
 
@@ -69,6 +71,8 @@ struct Disk {
     available: Option<u64>,
     calls: Vec<Call>,
     judge: Option<Judge>,
+    records_read: usize,
+    horizons: Vec<Horizon>,
 }
 
 impl Memory {
@@ -91,6 +95,14 @@ impl Memory {
     /// As [`Journal::open_accepting_loss`].
     pub fn open_accepting_loss(&self) -> Result<(Journal, Loss), JournalError> {
         Journal::start_accepting_loss(Box::new(self.clone()))
+    }
+
+    /// As [`Journal::refused`].
+    ///
+    /// # Errors
+    /// As [`Journal::refused`].
+    pub fn refused(&self, because: &JournalError) -> Result<Journal, JournalError> {
+        Journal::refused_on(Box::new(self.clone()), because)
     }
 
     /// The next append finds no space, after half of its records.
@@ -158,6 +170,13 @@ impl Memory {
         disk.volatile.retain(|key, _| *key <= last);
     }
 
+    /// The store loses one record.
+    pub fn lose(&self, key: u64) {
+        let mut disk = self.disk();
+        disk.durable.remove(&key);
+        disk.volatile.remove(&key);
+    }
+
     /// Puts a record there durably, as damage or another program would; nothing checks it.
     pub fn put(&self, record: RawRecord) {
         let mut disk = self.disk();
@@ -178,6 +197,16 @@ impl Memory {
     /// What was called since the beginning, or since the last time this was.
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut self.disk().calls)
+    }
+
+    /// Somebody deletes the snapshot.
+    pub fn forget_snapshot(&self) {
+        self.snapshots.forget_before(u64::MAX);
+    }
+
+    /// How many records were read since the beginning, or since the last time this was called.
+    pub fn take_records_read(&self) -> usize {
+        std::mem::take(&mut self.disk().records_read)
     }
 
     /// What becomes of a call; the disk is not locked while that is decided.
@@ -253,13 +282,15 @@ impl Store for Memory {
     }
 
     fn read(&self, from: u64, max: usize) -> Result<Vec<RawRecord>, StoreError> {
-        Ok(self
-            .disk()
+        let mut disk = self.disk();
+        let records: Vec<RawRecord> = disk
             .volatile
             .range((Bound::Included(from), Bound::Unbounded))
             .take(max)
             .map(|(_, record)| record.clone())
-            .collect())
+            .collect();
+        disk.records_read += records.len();
+        Ok(records)
     }
 
     fn last_key(&self) -> Result<Option<u64>, StoreError> {
@@ -272,6 +303,12 @@ impl Store for Memory {
         let mut disk = self.disk();
         disk.calls.push(Call::Remove(from));
         disk.volatile.split_off(&from);
+        Ok(())
+    }
+
+    fn remove_to(&self, to: u64, passed: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
+        self.disk().volatile.retain(|key, _| *key > to);
+        passed(to);
         Ok(())
     }
 }
@@ -337,6 +374,37 @@ impl Medium for Memory {
 
     fn available(&self) -> Option<u64> {
         self.disk().available
+    }
+
+    fn horizon(&self, store: &dyn Store) -> Result<Option<Horizon>, JournalError> {
+        let kept = self.disk().horizons.clone();
+        for horizon in kept.into_iter().rev() {
+            let by = store.read(horizon.by.seq, 1).unwrap_or_default();
+            if by
+                .first()
+                .is_some_and(|raw| horizon.is_bound_by(raw).is_ok())
+            {
+                return Ok(Some(horizon));
+            }
+        }
+        Ok(None)
+    }
+
+    fn write_horizon(&mut self, horizon: &Horizon) -> Result<(), JournalError> {
+        self.disk().horizons.push(horizon.clone());
+        Ok(())
+    }
+
+    fn forget_other_horizons(&mut self, kept: &Horizon) {
+        self.disk().horizons.retain(|horizon| horizon == kept);
+    }
+
+    fn show(&self, to: &mut dyn FnMut(&dyn Store)) {
+        to(self);
+    }
+
+    fn let_readers_in(&self) -> Result<(), JournalError> {
+        Ok(())
     }
 
     fn set_aside(&mut self) -> Result<PathBuf, JournalError> {

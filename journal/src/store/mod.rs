@@ -98,4 +98,11 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// As [`Store::append`].
     fn remove_from(&self, from: u64) -> Result<(), StoreError>;
+
+    /// Removes every record with a key of at most `to`, the lowest first, and tells `passed` how far it
+    /// came. Not durable on return.
+    ///
+    /// # Errors
+    /// As [`Store::append`].
+    fn remove_to(&self, to: u64, passed: &mut dyn FnMut(u64)) -> Result<(), StoreError>;
 }

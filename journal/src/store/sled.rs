@@ -206,6 +206,44 @@ impl Store for SledStore {
             Ok(())
         })
     }
+
+    fn remove_to(&self, to: u64, passed: &mut dyn FnMut(u64)) -> Result<(), StoreError> {
+        loop {
+            let keys = self.lowest(to)?;
+            let Some(last) = keys.last().and_then(|key| sequence(key)) else {
+                return Ok(());
+            };
+            let mut batch = Batch::default();
+            for key in keys {
+                batch.remove(key);
+            }
+            self.apply("pruning", batch)?;
+            self.make_durable()?;
+            passed(last);
+        }
+    }
+}
+
+/// How many keys are removed between two syncs, for the reason that [`BETWEEN_SYNCS`] has.
+const REMOVED_AT_ONCE: usize = 4096;
+
+impl SledStore {
+    /// The lowest keys of at most `to`.
+    fn lowest(&self, to: u64) -> Result<Vec<sled::IVec>, StoreError> {
+        let db = self.db()?;
+        let mut keys = Vec::new();
+        guarded("reading the first keys", || {
+            for key in db.iter().keys().take(REMOVED_AT_ONCE) {
+                let key = key?;
+                if sequence(&key).is_none_or(|seq| seq > to) {
+                    break;
+                }
+                keys.push(key);
+            }
+            Ok(())
+        })?;
+        Ok(keys)
+    }
 }
 
 impl Drop for SledStore {

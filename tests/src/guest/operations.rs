@@ -149,18 +149,13 @@ fn damage_journal(checks: &mut Checks) -> Result<(), Failure> {
             false => fs::remove_file(path)?,
         }
     }
-    let started = unit::systemctl(&["start", CORE])?;
+    unit::must(&["start", CORE])?;
+    let core = node::installed();
+    let status = core.done(&["status"])?.json()["degraded_reasons"].to_string();
     checks.that(
-        "with a damaged journal it does not start",
-        !started.status.success(),
-        "it did",
-    );
-    let log = unit::log(CORE)?;
-    let said = log.lines().rev().take(6).collect::<Vec<_>>().join(" | ");
-    checks.that(
-        "and says what is wrong with it",
-        said.contains("journal"),
-        &said,
+        "with a damaged journal it stands by, and says what is wrong",
+        status.contains("was acknowledged"),
+        &status,
     );
     Ok(())
 }

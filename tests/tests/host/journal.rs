@@ -136,6 +136,8 @@ fn a_start_goes_on_from_the_snapshot_of_the_stop_before_and_ignores_a_damaged_on
         let log = daemon.log();
         assert!(log.contains(said), "{log}");
         assert_eq!(log.contains("folding on from a snapshot"), used, "{log}");
+        // What the snapshot vouches for is not read again.
+        assert_eq!(log.contains("checked_after=3"), used, "{log}");
         assert_eq!(daemon.digest().expect("replayed").1, digest);
         daemon.terminate().expect("ended");
         assert!(std::fs::read(&snapshot).expect("is there again") == whole);

@@ -12,6 +12,7 @@ mod host_sockets;
 mod journal;
 mod logs;
 mod notify;
+mod prune;
 mod refusals;
 mod restart;
 mod serving;

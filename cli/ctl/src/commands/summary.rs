@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use syva_model::command::{Attach, ClaimFacts, Command, Policy, SocketFacts, ZoneType};
 use syva_model::image::{Mode, Scope};
 use syva_model::name::{Party, ZoneName};
+use syva_model::state::{Member, State};
 
 /// The command in one line.
 pub fn summary(command: &Command) -> String {
@@ -64,6 +65,14 @@ pub fn summary(command: &Command) -> String {
         Command::CgroupGone { container, cgroup } => {
             format!("container {container}: its cgroup {cgroup} is gone")
         }
+        Command::Prune { up_to, .. } => format!("entries up to {up_to}, for good"),
+        Command::AcceptLoss {
+            acknowledged,
+            because,
+        } => match acknowledged {
+            Some(last) => format!("entry {last} had been acknowledged: {because}"),
+            None => because.clone(),
+        },
     }
 }
 
@@ -164,6 +173,14 @@ fn stamp(source: &str, generation: u64) -> String {
 pub struct Whereabouts(BTreeMap<String, ZoneName>);
 
 impl Whereabouts {
+    /// Where a state's containers are.
+    pub fn of(state: &State) -> Whereabouts {
+        let name = |member: &Member| ZoneName::new(state.zone_label(member.zone)).ok();
+        let members = state.members.iter();
+        let zones = members.filter_map(|(container, it)| Some((container.clone(), name(it)?)));
+        Whereabouts(zones.collect())
+    }
+
     /// Whether the command is about the zone: it names it, or a container that was put into it by a
     /// command seen before.
     pub fn concerns(&mut self, command: &Command, zone: &str) -> bool {
@@ -201,7 +218,7 @@ impl Whereabouts {
                 self.0.clear();
                 had
             }
-            Command::SetMode { .. } => false,
+            Command::SetMode { .. } | Command::Prune { .. } | Command::AcceptLoss { .. } => false,
         }
     }
 }

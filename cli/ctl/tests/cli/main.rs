@@ -7,7 +7,9 @@
 // The whole crate is tests; clippy exempts only the functions marked so.
 #![allow(clippy::expect_used)]
 
+mod accept;
 mod answers;
+mod bad_disk;
 mod doctor;
 mod events;
 mod journal;

@@ -14,13 +14,13 @@ use tempfile::TempDir;
 use crate::{Run, command, finished};
 
 /// A journal: a boot, and zones after it.
-struct Offline {
-    home: TempDir,
+pub struct Offline {
+    pub home: TempDir,
     head: Head,
     state: State,
 }
 
-fn made(zones: u32) -> Offline {
+pub fn made(zones: u32) -> Offline {
     let home = tempfile::tempdir().expect("a directory");
     let (mut journal, _) = Journal::open(&home.path().join("state")).expect("creates");
     let (mut head, mut state, mut payloads) = (Head::EMPTY, State::default(), Vec::new());
@@ -48,16 +48,22 @@ fn made(zones: u32) -> Offline {
 }
 
 impl Offline {
-    fn dir(&self) -> PathBuf {
+    pub fn dir(&self) -> PathBuf {
         self.home.path().join("state")
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
 
+    /// As a daemon does that is stopped.
+    pub fn save_snapshot(&self) {
+        let (journal, _) = Journal::open(&self.dir()).expect("opens");
+        journal.snapshots().save(&self.state).expect("saves");
+    }
+
     /// Runs `line` on the directory. Nobody serves the socket.
-    fn run(&self, line: &str) -> Run {
+    pub fn run(&self, line: &str) -> Run {
         on(&self.dir(), line)
     }
 }

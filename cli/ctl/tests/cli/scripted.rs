@@ -11,14 +11,14 @@ use syva_rpc::v1::{
     AllowCommRequest, AllowCommResponse, AllowHostSocketRequest, AllowHostSocketResponse,
     AttachContainerRequest, AttachContainerResponse, DenyCommRequest, DenyCommResponse, DenyEvent,
     DenyHostSocketRequest, DenyHostSocketResponse, DetachContainerRequest, DetachContainerResponse,
-    JournalEntry, ListCommsRequest, ListCommsResponse, ListContainersRequest,
+    HorizonPart, JournalEntry, ListCommsRequest, ListCommsResponse, ListContainersRequest,
     ListContainersResponse, ListHostPathsRequest, ListHostPathsResponse, ListHostSocketsRequest,
-    ListHostSocketsResponse, ListZonesRequest, ListZonesResponse, ReadJournalRequest,
-    RegisterHostPathRequest, RegisterHostPathResponse, RegisterZoneRequest, RegisterZoneResponse,
-    RemoveHostPathRequest, RemoveHostPathResponse, RemoveIpZoneRequest, RemoveIpZoneResponse,
-    RemoveZoneRequest, RemoveZoneResponse, SetIpZoneRequest, SetIpZoneResponse, SetModeRequest,
-    SetModeResponse, StateDigestRequest, StateDigestResponse, StatusRequest, StatusResponse,
-    WatchEventsRequest,
+    ListHostSocketsResponse, ListZonesRequest, ListZonesResponse, ReadHorizonRequest,
+    ReadJournalRequest, RegisterHostPathRequest, RegisterHostPathResponse, RegisterZoneRequest,
+    RegisterZoneResponse, RemoveHostPathRequest, RemoveHostPathResponse, RemoveIpZoneRequest,
+    RemoveIpZoneResponse, RemoveZoneRequest, RemoveZoneResponse, SetIpZoneRequest,
+    SetIpZoneResponse, SetModeRequest, SetModeResponse, StateDigestRequest, StateDigestResponse,
+    StatusRequest, StatusResponse, WatchEventsRequest,
 };
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::UnixListenerStream;
@@ -125,6 +125,15 @@ macro_rules! service {
         impl SyvaCore for Scripted {
             type WatchEventsStream = Stream<DenyEvent>;
             type ReadJournalStream = Stream<JournalEntry>;
+            type ReadHorizonStream = Stream<HorizonPart>;
+
+            /// Nothing was pruned. It is asked beside everything else, and so not noted.
+            async fn read_horizon(
+                &self,
+                _: Request<ReadHorizonRequest>,
+            ) -> Result<Response<Stream<HorizonPart>>, Status> {
+                Ok(Response::new(Box::pin(tokio_stream::empty())))
+            }
 
             async fn watch_events(
                 &self,

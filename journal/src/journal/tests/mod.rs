@@ -2,7 +2,9 @@
 //! they share.
 
 mod appending;
+mod bounded;
 mod loss;
+mod pruning;
 mod reading;
 mod recovery;
 

@@ -198,6 +198,7 @@ fn unloaded(checks: &mut Checks, stage: &Stage, daemon: Daemon) -> Result<(), Fa
         ended.status.success() && ended.log.contains("nothing was attached"),
         &ended.log,
     );
+    refusals::with_nothing_left(checks, stage, &setup)?;
     let daemon = setup.start()?;
     stage.kept_apart(checks, "started again after --unload");
     attach(&daemon, "c-web", "web", &stage.web)?;

@@ -1,4 +1,5 @@
-//! A start that is refused leaves everything as it is, which the probe sees at every moment.
+//! A start that is refused, and one on a journal that is, leave everything as it is, which the probe
+//! sees at every moment.
 
 use std::fs;
 use std::path::Path;
@@ -36,26 +37,94 @@ pub fn not_started(checks: &mut Checks, stage: &Stage, daemon: Daemon) -> Result
     Ok(daemon)
 }
 
-/// A journal that is damaged, lost, or of a newer version.
+/// A journal that is damaged, lost, or of a newer version: the daemon stands by (D11).
 fn of_the_journal(checks: &mut Checks, stage: &Stage, setup: &Setup) -> Result<(), Failure> {
     let db = setup.state().join("db");
     let aside = setup.state().join("db.aside");
     fs::rename(&db, &aside)?;
-    refused(checks, setup, "a journal that is lost", "journal")?;
+    stands_by(
+        checks,
+        stage,
+        setup,
+        "a journal that is lost",
+        "journal's store",
+    )?;
     // The refused start may have made a store of its own in its place.
     if db.is_dir() {
         fs::remove_dir_all(&db)?;
     }
     fs::write(&db, "no journal")?;
-    refused(checks, setup, "a journal that is none", "corrupted")?;
+    stands_by(checks, stage, setup, "a journal that is none", "corrupted")?;
     fs::remove_file(&db)?;
     fs::rename(&aside, &db)?;
 
     let anchor = setup.state().join("anchor");
     let saved = fs::read(&anchor)?;
     fs::write(&anchor, of_format_2(&saved))?;
-    refused(checks, setup, "a newer version's journal", "has format 2")?;
-    stage.kept_apart(checks, "with a newer version's journal refused");
+    stands_by(
+        checks,
+        stage,
+        setup,
+        "a newer version's journal",
+        "has format 2",
+    )?;
+    fs::write(&anchor, saved)?;
+    Ok(())
+}
+
+/// Checks that a daemon that starts on such a journal leaves alone what is enforced, answers, takes no
+/// command, and says why.
+fn stands_by(
+    checks: &mut Checks,
+    stage: &Stage,
+    setup: &Setup,
+    what: &str,
+    says: &str,
+) -> Result<(), Failure> {
+    let daemon = setup.start()?;
+    stage.kept_apart(checks, &format!("with {what}"));
+    let told = told(checks, &daemon, what, "degraded")?;
+    checks.that(format!("{what}: it says why"), told.contains(says), &told);
+    daemon.terminate()?;
+    stage.kept_apart(checks, &format!("stopped again, with {what}"));
+    Ok(())
+}
+
+/// Checks what the daemon answers on a journal that is refused; returns why its node is not healthy.
+fn told(checks: &mut Checks, daemon: &Daemon, what: &str, health: &str) -> Result<String, Failure> {
+    let status = daemon.done(&["status"])?;
+    checks.equal(
+        format!("{what}: the node is {health}"),
+        &status.text("health").as_str(),
+        &health,
+    );
+    let zones = daemon.done(&["zones", "list"])?.json()["zones"].to_string();
+    checks.that(
+        format!("{what}: what the snapshot has is listed"),
+        zones.contains("web"),
+        &zones,
+    );
+    let refused = daemon.cli(&["zones", "register", "more"])?;
+    checks.that(
+        format!("{what}: a command is refused"),
+        refused.exit != 0 && refused.reason().contains("not journaled"),
+        format!("{refused:?}"),
+    );
+    Ok(status.json()["degraded_reasons"].to_string())
+}
+
+/// The kernel holds nothing, as after a boot, and the journal is refused: the snapshot is enforced.
+pub fn with_nothing_left(checks: &mut Checks, stage: &Stage, setup: &Setup) -> Result<(), Failure> {
+    let anchor = setup.state().join("anchor");
+    let saved = fs::read(&anchor)?;
+    fs::write(&anchor, of_format_2(&saved))?;
+    let daemon = setup.start()?;
+    stage.kept_apart(
+        checks,
+        "by the snapshot, with nothing pinned and the journal refused",
+    );
+    told(checks, &daemon, "with nothing pinned", "unsafe")?;
+    daemon.terminate()?;
     fs::write(&anchor, saved)?;
     Ok(())
 }

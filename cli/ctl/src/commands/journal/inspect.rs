@@ -7,7 +7,9 @@ use syva_model::entry::Entry;
 
 use super::filter::Filter;
 use super::progress::Progress;
+use super::replay::beginning;
 use super::source::Source;
+use super::verify::pruned_line;
 use super::{Where, rfc3339};
 use crate::commands::Session;
 use crate::commands::summary::{Whereabouts, summary};
@@ -31,9 +33,18 @@ impl Inspect {
     pub async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let filter = &self.filter;
         let mut source = Source::open(session, self.at.path.as_deref()).await?;
-        let mut entries = source.read(filter.reads_from(), filter.to).await?;
-        let mut whereabouts = Whereabouts::default();
-        let mut walk = Walk::new(session.out.items(), filter.reads_from().max(1));
+        let horizon = source.horizon().await?;
+        let base = horizon.as_ref().map_or(0, |horizon| horizon.head.seq);
+        if let Some(horizon) = horizon.as_ref().filter(|_| filter.from <= base) {
+            session.out.note(&pruned_line(horizon));
+        }
+        let from = filter.reads_from().max(base + 1);
+        let mut entries = source.read(from, filter.to).await?;
+        let mut whereabouts = match &horizon {
+            None => Whereabouts::default(),
+            Some(horizon) => Whereabouts::of(&beginning(horizon)?),
+        };
+        let mut walk = Walk::new(session.out.items(), from);
         let mut progress = Progress::new("inspecting");
         while let Some(raw) = entries.next().await? {
             progress.at(raw.key);

@@ -1,9 +1,11 @@
-//! `journal inspect|replay|verify|export|import`: of the running daemon, or of a directory.
+//! `journal inspect|replay|verify|export|import|prune|accept-loss`: of the running daemon, or of a directory.
 
+mod accept;
 mod filter;
 pub mod inspect;
 mod point;
 mod progress;
+mod prune;
 pub mod replay;
 mod rows;
 mod source;
@@ -31,6 +33,10 @@ pub enum Verb {
     Export(transfer::Export),
     /// Make a new journal from an exported one
     Import(transfer::Import),
+    /// Remove the oldest entries for good, behind the state they led to
+    Prune(prune::Prune),
+    /// Have a journal that is refused start again, with what can be kept of it
+    AcceptLoss(accept::AcceptLoss),
 }
 
 /// Whose journal.
@@ -51,6 +57,8 @@ impl Verb {
             Verb::Verify(_) => Operation::read("journal.verify"),
             Verb::Export(_) => Operation::read("journal.export"),
             Verb::Import(_) => Operation::write("journal.import"),
+            Verb::Prune(_) => Operation::write("journal.prune"),
+            Verb::AcceptLoss(_) => Operation::write("journal.accept-loss"),
         }
     }
 
@@ -65,6 +73,8 @@ impl Verb {
             Verb::Verify(verify) => verify.run(session).await,
             Verb::Export(export) => export.run(session).await,
             Verb::Import(import) => import.run(session),
+            Verb::Prune(prune) => prune.run(session),
+            Verb::AcceptLoss(accept) => accept.run(session),
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use clap::Args;
 use serde_json::{Value, json};
+use syva_journal::Horizon;
 use syva_journal::record::intact;
 use syva_model::entry::{Entry, Hash};
 use syva_model::fold::FoldError;
@@ -16,7 +17,7 @@ use super::point::{Other, Point, other, point};
 use super::progress::Progress;
 use super::rows::{diff, rows, state_json, state_text};
 use super::source::{End, Source};
-use super::verify::Chain;
+use super::verify::{Chain, Unsound, pruned_json, pruned_line};
 use super::{Where, rfc3339};
 use crate::commands::Session;
 use crate::exit::Failure;
@@ -82,6 +83,8 @@ struct Folded {
     digest: Hash,
     /// The last entry's time; nothing before the first.
     time: Option<u64>,
+    /// What was pruned before the first entry folded.
+    pruned: Option<Value>,
 }
 
 impl Folded {
@@ -113,6 +116,9 @@ impl Replay {
     pub async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let mut source = Source::open(session, self.at.path.as_deref()).await?;
         let mut progress = Progress::new("replaying");
+        if let Some(horizon) = source.horizon().await? {
+            session.out.note(&pruned_line(&horizon));
+        }
         let (folded, running) = match self.to {
             None => whole(&mut source, &mut progress).await?,
             Some(to) => {
@@ -150,6 +156,9 @@ impl Replay {
             Some(running) => compared(seq, digest, &hex(&running.digest), true),
             None => folded.json(),
         };
+        if let Some(pruned) = &folded.pruned {
+            data["pruned"] = pruned.clone();
+        }
         let state = (self.state || self.to.is_some()).then(|| rows(&folded.state));
         if let Some(rows) = &state {
             data["state"] = state_json(rows);
@@ -224,11 +233,16 @@ async fn whole(
 
 /// Checks and folds the entries up to `last`.
 async fn fold(source: &mut Source, last: u64, progress: &mut Progress) -> Result<Folded, Failure> {
-    let (mut state, mut chain, mut time) = (State::default(), Chain::default(), None);
+    let horizon = source.horizon().await?;
+    let (mut state, mut time) = match &horizon {
+        None => (State::default(), None),
+        Some(horizon) => (beginning(horizon)?, Some(horizon.time_unix_ns)),
+    };
+    let mut chain = Chain::after(horizon.as_ref());
     progress.expect(last);
     // To read up to entry 0 would mean to read everything.
-    if last > 0 {
-        let mut entries = source.read(1, last).await?;
+    if last > state.seq() {
+        let mut entries = source.read(state.seq() + 1, last).await?;
         while state.seq() < last
             && let Some(raw) = entries.next().await?
         {
@@ -249,7 +263,31 @@ async fn fold(source: &mut Source, last: u64, progress: &mut Progress) -> Result
         chain,
         digest,
         time,
+        pruned: horizon.as_ref().map(pruned_json),
     })
+}
+
+/// The state that stands for pruned entries.
+///
+/// # Errors
+/// [`Failure::Unsound`] if this version does not understand it.
+pub fn beginning(horizon: &Horizon) -> Result<State, Failure> {
+    let last = horizon.head.seq;
+    let state = horizon
+        .restored()
+        .map_err(|fault| Unsound::Horizon { last, fault })?;
+    Ok(state)
+}
+
+/// That nothing can be shown before the horizon.
+fn too_early(horizon: &Horizon) -> Failure {
+    let (last, by) = (horizon.head.seq, horizon.by.seq);
+    Failure::Refused(format!(
+        "entries before entry {} were pruned by entry {by}: the earliest state that can be shown is that after \
+         entry {last}, of {}; import the export that was written then to go back further",
+        last + 1,
+        rfc3339(horizon.time_unix_ns),
+    ))
 }
 
 /// The number of the last entry that is not later than a point. A time says nothing of the order of
@@ -260,8 +298,15 @@ async fn seq_of(
     to: Point,
     progress: &mut Progress,
 ) -> Result<u64, Failure> {
+    let horizon = source.horizon().await?;
+    let base = horizon.as_ref().map_or(0, |horizon| horizon.head.seq);
     let wanted = match to {
-        Point::Seq(0) => return Ok(0),
+        Point::Seq(seq) if seq <= base => {
+            return match &horizon {
+                Some(horizon) if seq < base => Err(too_early(horizon)),
+                _ => Ok(seq),
+            };
+        }
         Point::Seq(seq) => {
             let there = source.read(seq, seq).await?.next().await?;
             return match there {
@@ -271,11 +316,15 @@ async fn seq_of(
         }
         Point::Time(wanted) => wanted,
     };
-    let mut entries = source.read(1, 0).await?;
-    let (mut found, mut latest, mut set_back) = (0, 0, None);
+    let (mut found, mut latest, mut set_back) = match &horizon {
+        None => (0, 0, None),
+        Some(horizon) if wanted < horizon.time_unix_ns => return Err(too_early(horizon)),
+        Some(horizon) => (horizon.head.seq, horizon.time_unix_ns, None),
+    };
+    let mut entries = source.read(found + 1, 0).await?;
     while let Some(raw) = entries.next().await? {
         let seq = raw.key;
-        let entry = intact(&raw).map_err(|fault| super::verify::Unsound::Entry { seq, fault })?;
+        let entry = intact(&raw).map_err(|fault| Unsound::Entry { seq, fault })?;
         if entry.time_unix_ns < latest {
             set_back.get_or_insert(seq);
         }

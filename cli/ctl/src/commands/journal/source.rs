@@ -4,11 +4,13 @@ use std::path::Path;
 
 use syva_journal::offline::Verified;
 use syva_journal::record::RawRecord;
-use syva_journal::{Head, JournalReader, Offline};
+use syva_journal::{Head, Horizon, JournalReader, Offline};
 use syva_model::entry::Hash;
 use syva_rpc::client::Client;
-use syva_rpc::v1::{JournalEntry, ReadJournalRequest, StateDigestRequest, StateDigestResponse};
-use tonic::Streaming;
+use syva_rpc::v1::{
+    JournalEntry, ReadHorizonRequest, ReadJournalRequest, StateDigestRequest, StateDigestResponse,
+};
+use tonic::{Code, Streaming};
 
 use super::progress::Progress;
 use crate::commands::Session;
@@ -35,6 +37,44 @@ impl Source {
             None => Source::Live(Box::new(session.client().await?)),
             Some(dir) => Source::Dir(Box::new(Offline::open(dir)?)),
         })
+    }
+
+    /// What stands for pruned entries; nothing if the journal begins with entry 1.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub async fn horizon(&mut self) -> Result<Option<Horizon>, Failure> {
+        let client = match self {
+            Source::Dir(offline) => {
+                return Ok(offline.reader().horizon().map(|horizon| (*horizon).clone()));
+            }
+            Source::Live(client) => client,
+        };
+        let mut parts = match client.read_horizon(ReadHorizonRequest {}).await {
+            Ok(parts) => parts.into_inner(),
+            // A daemon that does not know of pruning has not pruned.
+            Err(status) if status.code() == Code::Unimplemented => return Ok(None),
+            Err(status) => return Err(status.into()),
+        };
+        let Some(first) = parts.message().await? else {
+            return Ok(None);
+        };
+        let mut horizon = Horizon {
+            head: Head {
+                seq: first.seq,
+                hash: hash(&first.hash),
+            },
+            time_unix_ns: first.time_unix_ns,
+            by: Head {
+                seq: first.pruned_by,
+                hash: hash(&first.pruned_by_hash),
+            },
+            state: first.state,
+        };
+        while let Some(part) = parts.message().await? {
+            horizon.state.extend(part.state);
+        }
+        Ok(Some(horizon))
     }
 
     /// Entries `from` to `to`, the latter at most what there is now; 0: all there are.

@@ -4,12 +4,12 @@ use clap::Args;
 use serde_json::{Value, json};
 use syva_journal::offline::Verified;
 use syva_journal::record::{Fault, RawRecord, inspect};
-use syva_journal::{Head, JournalError};
+use syva_journal::{Head, Horizon, JournalError, horizon};
 use syva_model::entry::{Entry, Hash};
 
-use super::Where;
 use super::progress::Progress;
 use super::source::{End, Source};
+use super::{Where, rfc3339};
 use crate::commands::Session;
 use crate::exit::Failure;
 
@@ -49,6 +49,16 @@ pub enum Unsound {
         /// The daemon's word.
         said: Hash,
     },
+    /// What stands for pruned entries is not what the journal says.
+    #[error(
+        "what stands for the entries up to {last}, which were pruned, cannot be taken: {fault}"
+    )]
+    Horizon {
+        /// The last entry pruned.
+        last: u64,
+        /// What is wrong with it.
+        fault: horizon::Fault,
+    },
     /// The entries are whole, what is kept beside them is not.
     #[error("all {entries} entries are whole, but {}", problems.join("; and "))]
     Beside {
@@ -65,6 +75,7 @@ impl Unsound {
         match self {
             Unsound::Entry { seq, .. } | Unsound::Head { seq, .. } => json!({ "first_bad": seq }),
             Unsound::Short { last, .. } => json!({ "first_bad": last + 1 }),
+            Unsound::Horizon { last, .. } => json!({ "pruned_to": last }),
             Unsound::Beside { entries, problems } => {
                 json!({ "entries": entries, "problems": problems })
             }
@@ -88,9 +99,19 @@ pub fn first_bad(error: &JournalError) -> Option<u64> {
 pub struct Chain {
     /// The last.
     pub head: Head,
+    /// What stands for pruned entries, as long as the entry that names it has not come.
+    unbound: Option<Horizon>,
 }
 
 impl Chain {
+    /// A chain that begins with the first entry there is.
+    pub fn after(horizon: Option<&Horizon>) -> Chain {
+        Chain {
+            head: horizon.map_or(Head::EMPTY, |horizon| horizon.head),
+            unbound: horizon.cloned(),
+        }
+    }
+
     /// Checks that an entry follows, and decodes it.
     ///
     /// # Errors
@@ -98,6 +119,14 @@ impl Chain {
     pub fn push(&mut self, raw: &RawRecord) -> Result<Entry, Unsound> {
         let seq = self.head.seq + 1;
         let entry = inspect(self.head, raw).map_err(|fault| Unsound::Entry { seq, fault })?;
+        if let Some(horizon) = self.unbound.take_if(|horizon| horizon.by.seq == seq) {
+            horizon
+                .is_named_by(&entry)
+                .map_err(|fault| Unsound::Horizon {
+                    last: horizon.head.seq,
+                    fault,
+                })?;
+        }
         self.head = Head {
             seq,
             hash: raw.hash,
@@ -140,17 +169,18 @@ impl Verify {
     pub async fn run(self, session: &Session<'_>) -> Result<(), Failure> {
         let mut source = Source::open(session, self.at.path.as_deref()).await?;
         let mut progress = Progress::new("verifying");
+        let horizon = source.horizon().await?;
         match source.end(&mut progress).await? {
             End::Verified(verified) => {
                 drop(progress);
-                of_directory(session, &verified)
+                of_directory(session, &verified, horizon.as_ref())
             }
             end @ End::Running(_) => {
                 let head = end.head();
                 progress.expect(head.seq);
-                let mut chain = Chain::default();
-                if head.seq > 0 {
-                    let mut entries = source.read(1, head.seq).await?;
+                let mut chain = Chain::after(horizon.as_ref());
+                if head.seq > chain.head.seq {
+                    let mut entries = source.read(chain.head.seq + 1, head.seq).await?;
                     while chain.head.seq < head.seq
                         && let Some(raw) = entries.next().await?
                     {
@@ -163,6 +193,7 @@ impl Verify {
                 said(
                     session,
                     head,
+                    horizon.as_ref(),
                     "the daemon's state was folded up to it",
                     json!({}),
                 )
@@ -171,7 +202,11 @@ impl Verify {
     }
 }
 
-fn of_directory(session: &Session<'_>, verified: &Verified) -> Result<(), Failure> {
+fn of_directory(
+    session: &Session<'_>,
+    verified: &Verified,
+    horizon: Option<&Horizon>,
+) -> Result<(), Failure> {
     let mut problems = Vec::new();
     if verified.anchor_damaged {
         problems.push(
@@ -203,18 +238,52 @@ fn of_directory(session: &Session<'_>, verified: &Verified) -> Result<(), Failur
         ));
     }
     let data = json!({ "unacknowledged": unacknowledged, "torn": verified.torn });
-    said(session, verified.head, "the head anchor agrees", data)
+    let end = "the head anchor agrees";
+    said(session, verified.head, horizon, end, data)
 }
 
-fn said(session: &Session<'_>, head: Head, end: &str, mut data: Value) -> Result<(), Failure> {
-    data["entries"] = json!(head.seq);
+fn said(
+    session: &Session<'_>,
+    head: Head,
+    horizon: Option<&Horizon>,
+    end: &str,
+    mut data: Value,
+) -> Result<(), Failure> {
+    let pruned = horizon.map_or(0, |horizon| horizon.head.seq);
+    data["entries"] = json!(head.seq - pruned);
+    data["first_seq"] = json!(pruned + 1);
+    if let Some(horizon) = horizon {
+        data["pruned"] = pruned_json(horizon);
+    }
     data["seq"] = json!(head.seq);
     data["head"] = json!(head.hash.to_string());
     session.out.answer(data, || {
-        vec![
-            format!("{} entries, the hash chain is whole", head.seq),
+        let mut lines = vec![
+            format!("{} entries, the hash chain is whole", head.seq - pruned),
             format!("head {}", head.hash),
             end.to_owned(),
-        ]
+        ];
+        lines.extend(horizon.map(pruned_line));
+        lines
     })
+}
+
+/// What JSON says of pruned entries.
+pub fn pruned_json(horizon: &Horizon) -> Value {
+    json!({
+        "to": horizon.head.seq, "by": horizon.by.seq, "digest": horizon.digest().to_string(),
+        "time": rfc3339(horizon.time_unix_ns).to_string(),
+    })
+}
+
+/// The same for people.
+pub fn pruned_line(horizon: &Horizon) -> String {
+    let (to, first) = (horizon.head.seq, horizon.head.seq + 1);
+    format!(
+        "the journal begins with entry {first}: those up to entry {to} (of {}) were pruned by entry {}, which \
+         names the state that stands for them, digest {}",
+        rfc3339(horizon.time_unix_ns),
+        horizon.by.seq,
+        horizon.digest(),
+    )
 }

@@ -1,0 +1,92 @@
+//! What a long history costs: a start with and without a snapshot, and `syva-cli journal` on it.
+//! `SYVA_BENCH_ENTRIES` says how long (a million). Build the CLI first (`make release`).
+#![allow(
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a benchmark's liberty"
+)]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use syva_bench::{history, replay};
+use syva_journal::Journal;
+
+fn main() {
+    let wanted = std::env::var("SYVA_BENCH_ENTRIES").ok();
+    let entries = wanted.map_or(1_000_000, |text| text.parse().expect("a number"));
+    let base = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let dir = base.path().join("state");
+    let payloads = history(entries);
+    let (mut journal, _) = timed("make the journal", || Journal::open(&dir).expect("creates"));
+    timed("append all, 256 at once", || {
+        for step in payloads.chunks(256) {
+            journal.append(step).expect("appends");
+        }
+    });
+    let state = timed("fold all, from memory", || {
+        replay(&payloads[..payloads.len() - 100])
+    });
+    let tail = journal.snapshots();
+    drop(journal);
+    open("open without a snapshot: every entry is checked", &dir);
+    timed("write a snapshot", || tail.save(&state).expect("saves"));
+    open("open with a snapshot 100 entries back", &dir);
+    let log = std::fs::metadata(dir.join("db")).expect("there").len();
+    println!("{} entries, {} MiB of store", payloads.len(), log >> 20);
+    for words in [
+        &["inspect"][..],
+        &["inspect", "--from", "900000", "--kind", "register_zone"],
+        &["inspect", "--zone", "zone-7"],
+        &["verify"],
+        &["replay"],
+        &["replay", "--to", "500000"],
+    ] {
+        asked(&dir, words);
+    }
+}
+
+fn open(what: &str, dir: &Path) {
+    let (_, recovery) = timed(what, || Journal::open(dir).expect("opens"));
+    println!("    checked after entry {}", recovery.checked_after);
+}
+
+fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let begun = Instant::now();
+    let result = work();
+    println!("{:>8.3} s  {what}", begun.elapsed().as_secs_f64());
+    result
+}
+
+/// How long until the first line, and until the last.
+fn asked(dir: &Path, words: &[&str]) {
+    let this = std::env::current_exe().expect("this program");
+    let program: PathBuf = this
+        .ancestors()
+        .nth(2)
+        .expect("target/release")
+        .join("syva-cli");
+    let begun = Instant::now();
+    let mut child = Command::new(&program)
+        .arg("journal")
+        .args(words)
+        .arg("--path")
+        .arg(dir)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error}: make release", program.display()));
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let first = lines.next().map(|_| begun.elapsed());
+    let count = lines.count() + usize::from(first.is_some());
+    let status = child.wait().expect("ends");
+    println!(
+        "{:>8.3} s  journal {}: first line after {:.3} s, {count} lines, {status}",
+        begun.elapsed().as_secs_f64(),
+        words.join(" "),
+        first.unwrap_or_default().as_secs_f64(),
+    );
+}
