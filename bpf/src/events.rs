@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn an_event_of_bpf_2_names_the_command() {
         let mut raw: event = zeroed();
-        raw.verdict = verdict::VERDICT_DENY;
+        raw.verdict = verdict::VERDICT_DENY.0;
         raw.hook = Hook::Bpf.index();
         for (number, name) in [
             (14, "MAP_GET_FD_BY_ID"),

@@ -91,6 +91,11 @@ pub(crate) const SITES: &[(&str, &str, &str)] = &[
         "the cgroup that a task is moved or started from or into could not be read; it was allowed",
     ),
     (
+        "PARK",
+        "park",
+        "the cgroup that a foreign task was pulled into could not be made nobody's",
+    ),
+    (
         "KILL",
         "kill",
         "a caller that had to be killed could not be",

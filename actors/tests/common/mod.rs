@@ -84,6 +84,7 @@ impl Host {
                 boot: self.boot,
                 clock: || 1_764_000_000_000_000_000,
             },
+            own_paths: Vec::new(),
             reconcile_every: self.interval,
         }
     }

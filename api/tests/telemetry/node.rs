@@ -140,6 +140,7 @@ impl Node {
             vantage: syva_actors::vantage::Vantage::own(),
             mode: None,
             facts,
+            own_paths: Vec::new(),
             reconcile_every: Duration::from_secs(3600),
         };
         std::fs::create_dir_all(dir.path().join("cgroup/c1")).expect("a cgroup");

@@ -81,6 +81,26 @@ static __always_inline void escaped(struct task_struct *task, __u64 from, __u32 
 }
 
 /*
+ * The cgroup that a foreign task is being pulled into is nobody's until the daemon has moved the
+ * task back and written the row anew: else whoever is left of the zone could do to that task what
+ * it may do to its own. As where a plan parks a row, the copies made before are stale afterwards.
+ */
+static __always_inline void park(__u64 cgroup)
+{
+	__u32 zero = 0;
+	__u64 *epoch = bpf_map_lookup_elem(&member_epoch, &zero);
+	struct member_row row = {};
+
+	if (!epoch || !read_member(cgroup, &row))
+		return;
+	row.zone = ZONE_LIMBO;
+	row.origin = row.root == cgroup ? ORIGIN_JOURNAL : ORIGIN_KERNEL;
+	if (bpf_map_update_elem(&members, &cgroup, &row, BPF_EXIST))
+		count_hook_error(HOOK_CGROUP_ATTACH_TASK, SITE_PARK);
+	__sync_fetch_and_add(epoch, 1);
+}
+
+/*
  * A task is moved to another cgroup. By a zoned caller only between cgroups of its own zone; one
  * that got here with anything else has found a way to write the file, or names a task of another
  * zone that it sees. Of the latter the event has the cgroup it came from, and it must be moved
@@ -111,12 +131,16 @@ int BPF_PROG(cgroup_attach_task, struct cgroup *to, struct task_struct *task, bo
 		object = pulled ? from_zone : to_zone;
 		verdict = judge(HOOK_CGROUP_ATTACH_TASK, OBJECT_NODE, OPERATION_GOVERN, &subject,
 				object);
-		if (verdict == VERDICT_DENY)
+		if (verdict == VERDICT_DENY) {
 			kill_current(HOOK_CGROUP_ATTACH_TASK);
+			if (pulled && to_zone == subject.zone)
+				park(into);
+		}
 		if (verdict != VERDICT_ALLOW) {
 			event = event_begin(HOOK_CGROUP_ATTACH_TASK, verdict, &subject, object);
 			if (event) {
-				describe_cgroup(event, pulled ? task->cgroups->dfl_cgrp : to);
+				describe_cgroup(event, to);
+				event->inode = from;
 				event->object_pid = task->tgid;
 				event_end(event);
 			}

@@ -230,6 +230,8 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
         ("opens", [path]) => super::count::opens(path),
         ("maps", [path]) => super::count::maps(path),
         ("makes", [path]) => super::count::makes(path),
+        ("reads", [path]) => super::count::reads(path),
+        ("writes", [path]) => super::count::writes(path),
         ("sends", [_]) => super::count::sends(),
         ("exec", [path, rest @ ..]) => exec(path, rest),
         ("exec-open", []) => exec_open(),

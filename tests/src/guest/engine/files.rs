@@ -16,7 +16,6 @@ const NODE: &[&str] = &[
     "/proc/sys/kernel/modprobe",
     "/proc/sys/kernel/poweroff_cmd",
     "/proc/sys/kernel/panic",
-    "/proc/sys/kernel/pid_max",
     "/proc/sys/kernel/printk",
     "/proc/sys/kernel/sysrq",
     "/proc/sys/kernel/unprivileged_bpf_disabled",

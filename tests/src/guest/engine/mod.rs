@@ -4,6 +4,7 @@
 pub mod acting;
 mod bpf;
 mod cgroups;
+pub mod daemon;
 mod disks;
 mod doors;
 mod files;

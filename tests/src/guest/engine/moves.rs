@@ -2,13 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::thread;
-use std::time::Duration;
 
 use std::os::unix::fs::MetadataExt as _;
 
 use syva_model::hook::Hook;
-use syva_model::image::ZoneId;
+use syva_model::image::{CgroupId, MapWrite, MemberRow, Origin, ZoneId};
 use syva_model::kernel::Verdict;
 
 use crate::guest::actor::{Outcome, act, begin};
@@ -74,9 +72,10 @@ fn pulled(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     let nested = two.join("pulled-into");
     fs::create_dir(&nested)?;
     let procs = nested.join("cgroup.procs");
-    let pid = own.pid().to_string();
+    let own_pid = own.pid().to_string();
     let claim = "zone two moves another task of its own";
-    world.allowed(checks, claim, &two, "put", &[&procs, Path::new(&pid)])?;
+    let args = [procs.as_path(), Path::new(&own_pid)];
+    world.allowed(checks, claim, &two, "put", &args)?;
     for action in ["put", "put-from-thread"] {
         let foreign = begin(&one, "wait", &[])?;
         let pid = foreign.pid().to_string();
@@ -92,14 +91,35 @@ fn pulled(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         checks.equal(format!("{claim}: told"), &what, &expected);
         let home = fs::metadata(&one)?.ino();
         checks.equal(format!("{claim}: where it belongs"), &event.inode, &home);
+        // What it was pulled into is nobody's: the rest of the zone does not reach it, nor itself.
+        let (signal, none) = (Path::new("18"), Path::new("0"));
+        for (target, what) in [(&foreign, "the task"), (&own, "its own task there")] {
+            let pid = target.pid().to_string();
+            let claim = format!("{claim}: then signals {what}");
+            let args = [Path::new(&pid), signal];
+            let event = world
+                .refused(checks, &claim, Hook::TaskKill, &two, "kill", &args)?
+                .ok_or("no event")?;
+            checks.equal(format!("{claim}: nobody's"), &event.object, &ZoneId::LIMBO);
+        }
         fs::write(one.join("cgroup.procs"), &pid)?;
+        // What the daemon does as it compares.
+        let row = MemberRow {
+            zone: TWO,
+            root: CgroupId(fs::metadata(&two)?.ino()),
+            origin: Origin::Kernel,
+        };
+        let parked = CgroupId(fs::metadata(&nested)?.ino());
+        world.members.write(&MapWrite::PutMember(parked, row))?;
+        let claim = format!("{claim}, and once that is over signals its own task");
+        let args = [Path::new(&own_pid), none];
+        world.allowed(checks, &claim, &two, "kill", &args)?;
         let there = fs::read_to_string(one.join("cgroup.procs"))?;
         checks.that(
             format!("{claim}: it can be moved back"),
             there.lines().any(|line| line == pid),
             there,
         );
-        thread::sleep(Duration::from_millis(1));
     }
     Ok(())
 }
