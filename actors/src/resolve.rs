@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use syva_model::admit::{Refusal, RefusalKind};
-use syva_model::command::{ClaimFacts, Reresolved};
+use syva_model::command::{Above, ClaimFacts, Reresolved};
 use syva_model::file_system;
 use syva_model::image::{CgroupId, Scope};
 use syva_model::kernel::{ObjectFacts, Prober};
@@ -50,10 +50,11 @@ pub fn claim(
     let generation = facts.generation;
     Ok(ClaimFacts {
         asked: asked.to_owned(),
-        path,
+        path: path.clone(),
         object: facts.key,
         generation,
         scope,
+        above: above(prober, vantage, &path)?,
     })
 }
 
@@ -93,6 +94,21 @@ fn identify(
     prober.probe(fd.as_fd()).map_err(CommandError::Lookup)
 }
 
+/// The directories that a path leads through, without the root, which stays where it is.
+fn above(prober: &dyn Prober, vantage: &Vantage, path: &str) -> Result<Vec<Above>, CommandError> {
+    let ancestors = Path::new(path).ancestors().skip(1);
+    ancestors
+        .filter(|above| above.parent().is_some())
+        .map(|above| {
+            let facts = identify(prober, vantage, above, &above.to_string_lossy())?;
+            Ok(Above {
+                object: facts.key,
+                generation: facts.generation,
+            })
+        })
+        .collect()
+}
+
 /// Looks up every claimed path again, as after a reboot. A path that is gone, has become a symbolic
 /// link or lies on another kind of file system is not found.
 pub fn again(prober: &dyn Prober, vantage: &Vantage, state: &State) -> Vec<Reresolved> {
@@ -105,9 +121,11 @@ pub fn again(prober: &dyn Prober, vantage: &Vantage, state: &State) -> Vec<Reres
             let found = identify(prober, vantage, Path::new(path), path).ok();
             let found = found.filter(|facts| file_system::is_claimable(facts.fs_magic));
             let found = found.map(|facts| (facts.key, facts.generation));
+            let above = found.and_then(|_| above(prober, vantage, path).ok());
             Reresolved {
                 path: path.to_owned(),
                 found,
+                above: above.unwrap_or_default(),
             }
         })
         .collect()

@@ -184,6 +184,8 @@ impl Programs {
                 Hook::SbPivotroot => &progs.sb_pivotroot,
                 Hook::SbRemount => &progs.sb_remount,
                 Hook::PathNotify => &progs.path_notify,
+                Hook::Capable => &progs.capable,
+                Hook::PerfEventAlloc => &progs.perf_event_alloc,
                 Hook::KernelLoadData => &progs.kernel_load_data,
                 Hook::KernelReadFile => &progs.kernel_read_file,
                 Hook::LockedDown => &progs.locked_down,

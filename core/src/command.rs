@@ -97,6 +97,19 @@ pub struct ClaimFacts {
     pub generation: u64,
     /// How far the claim reaches.
     pub scope: Scope,
+    /// The directories that the path leads through. Entries of before they were recorded have none.
+    #[serde(default)]
+    pub above: Vec<Above>,
+}
+
+/// A directory above what is claimed: renamed, something else would be found at the claim's path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Above {
+    /// The directory, as the kernel names it.
+    pub object: ObjectKey,
+    /// Its inode generation.
+    pub generation: u64,
 }
 
 /// A host socket's path, or its abstract name, and what the kernel knows it by.
@@ -167,6 +180,9 @@ pub struct Reresolved {
     /// The object found there now and its generation, or nothing: the claim is lost until the path
     /// is there again.
     pub found: Option<(ObjectKey, u64)>,
+    /// The directories that the path leads through now.
+    #[serde(default)]
+    pub above: Vec<Above>,
 }
 
 /// What became of a given host socket's path when it was looked up again.

@@ -123,6 +123,9 @@ hooks! {
     SbPivotroot = 36, "sb_pivotroot", Node, "changing the root of the host's mount namespace";
     SbRemount = 37, "sb_remount", Node,
         "changing the options of a file system that is on a block device";
+    Capable = 39, "capable", Node,
+        "what nothing but a capability stands before: removing modules, rebooting, process accounting";
+    PerfEventAlloc = 40, "perf_event_alloc", Task, "watching a task of another zone (perf_event_open)";
     PathNotify = 38, "path_notify", File,
         "watching a file of another zone, or all of a file system that holds claims (inotify, fanotify)";
 }

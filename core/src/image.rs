@@ -119,7 +119,8 @@ pub struct MemberRow {
 /// A claim on a file-system object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ClaimRow {
-    /// The zone the object belongs to.
+    /// The zone the object belongs to. [`ZoneId::HOST`]: it is nobody's for that, and only stays where it
+    /// is, as a directory above claims.
     pub zone: ZoneId,
     /// How far the claim reaches.
     pub scope: Scope,
@@ -129,6 +130,23 @@ pub struct ClaimRow {
     /// nested claims are added deepest first and removed shallowest first.
     #[serde(default)]
     pub depth: u32,
+}
+
+impl ClaimRow {
+    /// Of a directory above claims.
+    pub fn above(generation: u64) -> ClaimRow {
+        ClaimRow {
+            zone: ZoneId::HOST,
+            scope: Scope::Exact,
+            generation,
+            depth: 0,
+        }
+    }
+
+    /// Whether it gives what it is about to a zone.
+    pub fn labels(&self) -> bool {
+        self.zone != ZoneId::HOST
+    }
 }
 
 /// An allowed pair of zones, one entry for both directions (I3).

@@ -91,7 +91,7 @@ impl Diff {
         let relabelled = self
             .claims
             .iter()
-            .any(|c| c.old.is_some() && c.new.is_some());
+            .any(|c| labelled(c).is_some() && c.new.is_some());
         (moved || relabelled) && self.members.len() + self.claims.len() > 1
     }
 }
@@ -154,7 +154,7 @@ fn park(diff: &Diff, steps: &mut Vec<MapWrite>) {
         }
     }
     for change in &diff.claims {
-        if let Some(row) = change.old {
+        if let Some(row) = labelled(change) {
             steps.push(MapWrite::PutClaim(
                 change.key,
                 ClaimRow {
@@ -164,9 +164,14 @@ fn park(diff: &Diff, steps: &mut Vec<MapWrite>) {
             ));
         }
     }
-    if diff.claims.iter().any(|c| c.old.is_some()) {
+    if diff.claims.iter().any(|c| labelled(c).is_some()) {
         steps.push(MapWrite::AdvanceEpoch);
     }
+}
+
+/// The row that was there, if it gave something to a zone.
+fn labelled(change: &Change<ObjectKey, ClaimRow>) -> Option<ClaimRow> {
+    change.old.filter(ClaimRow::labels)
 }
 
 fn claim(diff: &Diff, steps: &mut Vec<MapWrite>) {

@@ -26,7 +26,9 @@ pub fn project(state: &State) -> Image {
         claims: state
             .claims
             .keys()
-            .filter_map(|key| claim_row(state, *key).map(|row| (*key, row)))
+            .copied()
+            .chain(state.index.above.keys().map(|above| above.object))
+            .filter_map(|key| claim_row(state, key).map(|row| (key, row)))
             .collect(),
         pairs: state.open_pairs().clone(),
         host_sockets: state.given_sockets().collect(),
@@ -103,7 +105,9 @@ fn member_row(state: &State, id: CgroupId) -> Option<MemberRow> {
 }
 
 fn claim_row(state: &State, key: ObjectKey) -> Option<ClaimRow> {
-    let claim = state.claims.get(&key)?;
+    let Some(claim) = state.claims.get(&key) else {
+        return state.above_claims(key).map(ClaimRow::above);
+    };
     let depth = claim
         .path
         .split('/')

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::{BootId, Pod, Policy, SocketFacts};
+use crate::command::{Above, BootId, Pod, Policy, SocketFacts};
 use crate::entry::Hash;
 use crate::host_socket::Grant;
 use crate::image::{CgroupId, Mode, ObjectKey, Pair, Scope, ZoneId};
@@ -70,6 +70,8 @@ pub struct Claim {
     pub path: String,
     /// The object's inode generation.
     pub generation: u64,
+    /// The directories that the path leads through.
+    pub above: Vec<Above>,
     /// What the zone's policy asks for.
     pub by_policy: Option<Scope>,
     /// What RegisterHostPath asked for.
@@ -158,6 +160,8 @@ pub(crate) struct Index {
     pub by_path: BTreeMap<String, ObjectKey>,
     pub members_of: BTreeMap<ZoneId, BTreeSet<String>>,
     pub claims_of: BTreeMap<ZoneId, BTreeSet<ObjectKey>>,
+    /// The directories above claims, and how many claims each is above.
+    pub above: BTreeMap<Above, usize>,
     pub open: BTreeSet<Pair>,
     /// How many members each host socket is given for because they are service units.
     pub by_unit: BTreeMap<Grant, usize>,
@@ -201,6 +205,9 @@ impl State {
         for (key, claim) in &self.claims {
             index.by_path.insert(claim.path.clone(), *key);
             index.claims_of.entry(claim.zone).or_default().insert(*key);
+            for above in &claim.above {
+                *index.above.entry(*above).or_insert(0) += 1;
+            }
         }
         // Whether a pair is open is asked of the names.
         self.index = index;
@@ -266,6 +273,22 @@ impl State {
     /// How many containers a zone has.
     pub fn members_in(&self, zone: ZoneId) -> usize {
         self.index.members_of.get(&zone).map_or(0, BTreeSet::len)
+    }
+
+    /// The generation of the directory with that key, if it lies above claims.
+    pub fn above_claims(&self, key: ObjectKey) -> Option<u64> {
+        let of_key = |generation| Above {
+            object: key,
+            generation,
+        };
+        // Of a number that was given to several directories in turn, the latest is there.
+        let mut held = self.index.above.range(of_key(0)..=of_key(u64::MAX));
+        held.next_back().map(|(above, _)| above.generation)
+    }
+
+    /// How many rows the claims take in the kernel: their own, and one for each directory above them.
+    pub fn claim_rows(&self) -> usize {
+        self.claims.len() + self.lost.len() + self.index.above.len()
     }
 
     /// The claims of a zone.

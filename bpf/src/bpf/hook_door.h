@@ -128,6 +128,39 @@ int perf_event_open(__u64 *ctx)
 	return judge_node(HOOK_PERF_EVENT_OPEN, &subject, ZONE_HOST, type, NULL);
 }
 
+/*
+ * Of another task: with the capability for perf its reader is not asked for ptrace's right (since
+ * 5.8), so that it is asked for here.
+ */
+SEC("lsm/perf_event_alloc")
+int BPF_PROG(perf_event_alloc, struct perf_event *event, int ret)
+{
+	struct task_struct *target;
+	enum verdict verdict;
+	struct subject subject;
+	struct event *told;
+	__u32 object;
+
+	if (ret)
+		return ret;
+	if (!current_subject(&subject))
+		return 0;
+	target = BPF_CORE_READ(event, hw.target);
+	if (!target)
+		return 0;
+	object = zone_of_cgroup(BPF_CORE_READ(target, cgroups, dfl_cgrp, kn, id));
+	verdict = judge(HOOK_PERF_EVENT_ALLOC, OBJECT_TASK, OPERATION_INSPECT, &subject, object);
+	if (verdict == VERDICT_ALLOW)
+		return 0;
+	told = event_begin(HOOK_PERF_EVENT_ALLOC, verdict, &subject, object);
+	if (told) {
+		told->operation = OPERATION_INSPECT;
+		told->object_pid = BPF_CORE_READ(target, tgid);
+		event_end(told);
+	}
+	return answer(verdict);
+}
+
 #define TIOCSTI	    0x5412
 #define TIOCLINUX   0x541c
 #define MAJOR(rdev) ((rdev) >> 20)

@@ -180,8 +180,8 @@ static __always_inline void links(struct change *change, struct dentry *old,
 }
 
 /*
- * The entry that moves, and both directories. What is claimed itself stays where it is: at its path
- * something else would be found by the next who looks.
+ * The entry that moves, and both directories. What is claimed itself stays where it is, and what it
+ * lies in: at its path something else would be found by the next who looks.
  */
 static __always_inline void moves(struct change *change, struct inode *from, struct dentry *old,
 				  struct inode *to, struct dentry *new)
@@ -194,7 +194,7 @@ static __always_inline void moves(struct change *change, struct inode *from, str
 		return;
 	label = label_at(old, 0);
 	touch(change, OPERATION_USE, label_zone(label), old);
-	if (label_depth(label) == 0)
+	if (label_depth(label) == 0 || is_above_claims(old))
 		touch(change, OPERATION_RELABEL, label_zone(label), old);
 	/* As memory: there need not be one, which 6.12 does not believe. */
 	if (BPF_CORE_READ(new, d_inode))

@@ -188,7 +188,12 @@ struct net {
 	struct ns_common ns;
 };
 
+struct pid_namespace {
+	unsigned int level;
+};
+
 struct nsproxy {
+	struct pid_namespace *pid_ns_for_children;
 	struct mnt_namespace *mnt_ns;
 	struct net *net_ns;
 };
@@ -233,6 +238,12 @@ struct proc_inode {
 	struct proc_dir_entry *pde;
 	struct ctl_table_header *sysctl;
 	struct inode vfs_inode;
+};
+
+struct perf_event {
+	struct {
+		struct task_struct *target;
+	} hw;
 };
 
 struct tty_struct {

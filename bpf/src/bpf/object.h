@@ -62,9 +62,26 @@ static __always_inline enum claim_match match_claim(const volatile struct claim_
 		  (row->key.subvol ^ key->subvol);
 	if (off_key)
 		return CLAIM_REUSED;
-	if ((born ^ generation) | (level * (scope ^ SCOPE_SUBTREE)))
+	if ((born ^ generation) | (level * (scope ^ SCOPE_SUBTREE)) | !*zone)
 		return CLAIM_NONE;
 	return CLAIM_COUNTS;
+}
+
+/*
+ * Whether claims lie below the directory: its row is nobody's, and only keeps it where it is. That it
+ * is a directory is not asked: no other object has such a row.
+ */
+static __always_inline bool is_above_claims(struct dentry *dentry)
+{
+	struct object_key key = {
+		.dev = BPF_CORE_READ(dentry, d_sb, s_dev),
+		.ino = BPF_CORE_READ(dentry, d_inode, i_ino),
+	};
+	volatile struct claim_row *row = bpf_map_lookup_elem(&claims, &key);
+
+	return row && row->zone == ZONE_HOST &&
+	       row->generation == BPF_CORE_READ(dentry, d_inode, i_generation) &&
+	       row->key.ino == key.ino && row->key.dev == key.dev;
 }
 
 /*

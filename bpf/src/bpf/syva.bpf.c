@@ -10,6 +10,7 @@
 #include "hook_bpf.h"
 #include "hook_cgroup.h"
 #include "hook_door.h"
+#include "hook_capable.h"
 #include "hook_file.h"
 #include "hook_mount.h"
 #include "hook_mutate.h"

@@ -95,13 +95,18 @@ impl Case<'_> {
             .map(|claim| claim.object)
             .filter(|object| !self.state.claims.contains_key(object))
             .collect();
-        let (held, max) = (self.state.claims.len(), self.node.capacity.claims as usize);
-        if held + self.state.lost.len() + new.len() > max {
+        let above: BTreeSet<ObjectKey> = claims
+            .iter()
+            .flat_map(|claim| claim.above.iter().map(|above| above.object))
+            .filter(|object| self.state.above_claims(*object).is_none())
+            .collect();
+        let (held, max) = (self.state.claim_rows(), self.node.capacity.claims as usize);
+        if held + new.len() + above.len() > max {
             return Err(Refusal::new(
                 RefusalKind::Exhausted,
                 format!(
-                    "{held} of {max} claims are held, {} more do not fit",
-                    new.len()
+                    "{held} of {max} claims are held, directories above them included; {} more do not fit",
+                    new.len() + above.len()
                 ),
             ));
         }

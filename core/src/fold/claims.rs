@@ -1,6 +1,7 @@
 //! Folding claims: who asks for them, what they are claimed as, what becomes of their paths.
 
 use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
 
 use super::{FoldError, Reply, Step};
 use crate::command::{ClaimFacts, Reresolved};
@@ -45,7 +46,7 @@ impl Step<'_> {
                 waiting.insert(claim.path.clone(), claim);
             }
         }
-        for Reresolved { path, found } in found {
+        for Reresolved { path, found, above } in found {
             let Some((key, generation)) = *found else {
                 continue;
             };
@@ -57,6 +58,7 @@ impl Step<'_> {
                     key,
                     Claim {
                         generation,
+                        above: above.clone(),
                         ..claim
                     },
                 );
@@ -77,11 +79,13 @@ impl Step<'_> {
             zone,
             path: facts.path.clone(),
             generation: facts.generation,
+            above: Vec::new(),
             by_policy: None,
             by_command: None,
             seq: self.seq,
         });
         claim.generation = facts.generation;
+        claim.above.clone_from(&facts.above);
         match source {
             Source::Policy => claim.by_policy = Some(facts.scope),
             Source::Command => claim.by_command = claim.by_command.max(Some(facts.scope)),
@@ -153,6 +157,10 @@ impl Step<'_> {
             .entry(claim.zone)
             .or_default()
             .insert(key);
+        for above in &claim.above {
+            *self.state.index.above.entry(*above).or_insert(0) += 1;
+            self.touched.claims.insert(above.object);
+        }
         self.state.claims.insert(key, claim);
         self.touched.claims.insert(key);
     }
@@ -162,6 +170,15 @@ impl Step<'_> {
         self.state.index.by_path.remove(&claim.path);
         if let Some(keys) = self.state.index.claims_of.get_mut(&claim.zone) {
             keys.remove(&key);
+        }
+        for above in &claim.above {
+            if let Entry::Occupied(mut claims) = self.state.index.above.entry(*above) {
+                *claims.get_mut() -= 1;
+                if *claims.get() == 0 {
+                    claims.remove();
+                }
+            }
+            self.touched.claims.insert(above.object);
         }
         self.touched.claims.insert(key);
         Some(claim)

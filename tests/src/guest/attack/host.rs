@@ -404,7 +404,7 @@ pub const ALL: &[Technique] = &[
     node(
         "swapoff(2)",
         |_, _| {
-            let done = call(libc::SYS_swapoff, [c"/dev/null".into()]);
+            let done = call(libc::SYS_swapoff, [c"/dev/vda".into()]);
             after_the_hooks(done.map(drop), libc::EINVAL)
         },
         uses_files,
