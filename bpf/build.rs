@@ -90,7 +90,7 @@ fn model_header() -> String {
         line(format!("#define ZONE_{name} {}u", zone.0));
     }
     line("\nenum object_kind {".into());
-    for kind in [ObjectKind::File, ObjectKind::Task, ObjectKind::Socket] {
+    for kind in ObjectKind::ALL {
         line(format!("\tOBJECT_{} = {},", kind_name(kind), kind as u32));
     }
     line("};\n\nenum operation {".into());
@@ -127,5 +127,6 @@ fn kind_name(kind: ObjectKind) -> &'static str {
         ObjectKind::File => "FILE",
         ObjectKind::Task => "TASK",
         ObjectKind::Socket => "SOCKET",
+        ObjectKind::Ipc => "IPC",
     }
 }

@@ -1,8 +1,6 @@
 //! From bytes to programs that run: open with this node's capacity, load, attach.
 
-use std::fs;
 use std::mem::MaybeUninit;
-use std::os::unix::fs::MetadataExt as _;
 
 use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
 use libbpf_rs::{Link, Map, ProgramMut};
@@ -12,7 +10,7 @@ use syva_model::kernel::{Capacity, HookState, KernelError};
 
 use crate::pins::Pins;
 use crate::skel::{OpenSyvaSkel, SyvaSkel, SyvaSkelBuilder};
-use crate::{error, log, variant};
+use crate::{error, host_namespaces, log, variant};
 
 /// A loaded object and what of it is attached.
 pub(crate) struct Programs {
@@ -41,10 +39,22 @@ pub(crate) enum Companion {
     SetAcl,
     /// … and that of `inode_removexattr`.
     RemoveAcl,
+    /// Who chose whom a file's signals go to is known.
+    Signaller,
+    /// Who made a System V object is known, of each kind…
+    ShmMade,
+    MsgMade,
+    SemMade,
+    /// … and forgotten with it.
+    ShmGone,
+    MsgGone,
+    SemGone,
+    /// Who made a POSIX queue or shared memory is known.
+    FileMade,
 }
 
 /// In the order of attaching: nothing may be decided before what it rests on is kept true.
-const COMPANIONS: [Companion; 8] = [
+const COMPANIONS: [Companion; 16] = [
     Companion::CgroupMkdir,
     Companion::CgroupRelease,
     Companion::Rename,
@@ -53,6 +63,15 @@ const COMPANIONS: [Companion; 8] = [
     Companion::Superblock,
     Companion::SetAcl,
     Companion::RemoveAcl,
+    Companion::Signaller,
+    // What is gone must be forgotten before anything is remembered.
+    Companion::ShmGone,
+    Companion::MsgGone,
+    Companion::SemGone,
+    Companion::ShmMade,
+    Companion::MsgMade,
+    Companion::SemMade,
+    Companion::FileMade,
 ];
 
 impl Companion {
@@ -67,6 +86,14 @@ impl Companion {
             Companion::Superblock => &progs.sb_set_mnt_opts,
             Companion::SetAcl => &progs.inode_set_acl,
             Companion::RemoveAcl => &progs.inode_remove_acl,
+            Companion::Signaller => &progs.file_set_fowner,
+            Companion::ShmMade => &progs.shm_alloc_security,
+            Companion::MsgMade => &progs.msg_queue_alloc_security,
+            Companion::SemMade => &progs.sem_alloc_security,
+            Companion::ShmGone => &progs.shm_free_security,
+            Companion::MsgGone => &progs.msg_queue_free_security,
+            Companion::SemGone => &progs.sem_free_security,
+            Companion::FileMade => &progs.d_instantiate,
         }
     }
 }
@@ -107,7 +134,7 @@ impl Programs {
     pub(crate) fn load(capacity: &Capacity, pins: Option<Pins>) -> Result<Programs, KernelError> {
         let mut open = open()?;
         size(&mut open, capacity)?;
-        tell_mount_namespace(&mut open)?;
+        host_namespaces::tell(&mut open)?;
         if let Some(pins) = &pins {
             pins.tell(&mut open)?;
         }
@@ -170,6 +197,15 @@ impl Programs {
                 Hook::InodeSetattr => &progs.inode_setattr,
                 Hook::InodeSetxattr => &progs.inode_setxattr,
                 Hook::InodeRemovexattr => &progs.inode_removexattr,
+                Hook::TaskSetnice => &progs.task_setnice,
+                Hook::TaskSetioprio => &progs.task_setioprio,
+                Hook::TaskSetscheduler => &progs.task_setscheduler,
+                Hook::TaskSetrlimit => &progs.task_setrlimit,
+                Hook::FileSendSigiotask => &progs.file_send_sigiotask,
+                Hook::IpcPermission => &progs.ipc_permission,
+                Hook::ShmShmctl => &progs.shm_shmctl,
+                Hook::MsgQueueMsgctl => &progs.msg_queue_msgctl,
+                Hook::SemSemctl => &progs.sem_semctl,
             };
             hook.again(program, pins);
         }
@@ -217,6 +253,18 @@ impl Programs {
                     }
                     Companion::RemoveAcl => {
                         "inode_remove_acl: access control lists of other zones' files can be removed"
+                    }
+                    Companion::Signaller => {
+                        "file_set_fowner: who has a file's signals sent is not known"
+                    }
+                    Companion::ShmMade | Companion::MsgMade | Companion::SemMade => {
+                        "*_alloc_security: what a zone makes of System V IPC passes for the host's"
+                    }
+                    Companion::ShmGone | Companion::MsgGone | Companion::SemGone => {
+                        "*_free_security: System V objects that are gone fill the table"
+                    }
+                    Companion::FileMade => {
+                        "d_instantiate: queues and shared memory that a zone makes are nobody's"
                     }
                 };
                 Some(format!("{meaning} ({problem})"))
@@ -268,19 +316,6 @@ fn size(open: &mut OpenSyvaSkel<'_>, capacity: &Capacity) -> Result<(), KernelEr
     ] {
         map.set_max_entries(rows)
             .map_err(|e| error::from_libbpf("size map to", format!("{rows} rows"), &e))?;
-    }
-    Ok(())
-}
-
-/// What is mounted in the mount namespace of the host's first process, the host has mounted.
-fn tell_mount_namespace(open: &mut OpenSyvaSkel<'_>) -> Result<(), KernelError> {
-    let path = "/proc/1/ns/mnt";
-    let inode = fs::metadata(path)
-        .map_err(|e| error::from_io("read the mount namespace of the host", path, &e))?
-        .ino();
-    if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
-        // Namespaces' inode numbers are 32 bits in the kernel.
-        rodata.host_mount_namespace = inode as u32;
     }
     Ok(())
 }

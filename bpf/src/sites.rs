@@ -75,4 +75,29 @@ pub(crate) const SITES: &[(&str, &str, &str)] = &[
         "overlay_maker",
         "who made an overlay could not be recorded; what is behind it is judged as well",
     ),
+    (
+        "SIGNALLER",
+        "signaller",
+        "who chose whom a file's signals go to could not be recorded; whoever brings one about is judged",
+    ),
+    (
+        "IPC_OBJECT",
+        "ipc_object",
+        "which System V object is meant could not be read; it was allowed",
+    ),
+    (
+        "IPC_TABLE",
+        "ipc_table",
+        "a System V object's maker could not be recorded; making it was refused to zoned callers",
+    ),
+    (
+        "IPC_REUSED",
+        "ipc_reused",
+        "the row of a System V object was replaced while it was read; refused to zoned callers",
+    ),
+    (
+        "FILE_MAKER",
+        "file_maker",
+        "who made a queue or shared memory could not be recorded; it is nobody's",
+    ),
 ];

@@ -45,7 +45,7 @@ pub struct Question {
     pub subject: ZoneId,
     /// The caller's zone row; a zone without one is judged as the strictest.
     pub row: ZoneRow,
-    /// The object's zone. [`ZoneId::HOST`] means unclaimed for files, a host task or socket else.
+    /// The object's zone. [`ZoneId::HOST`] means unclaimed for files, the host's own else.
     pub object: ZoneId,
     /// Whether the pair of the two zones is allowed.
     pub pair: bool,
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn another_zone_is_refused_and_the_own_zone_is_not() {
-        for kind in [ObjectKind::File, ObjectKind::Task, ObjectKind::Socket] {
+        for kind in ObjectKind::ALL {
             assert_eq!(decide(&ask(kind, WEB, DB)), Answer::Deny);
             assert_eq!(decide(&ask(kind, WEB, WEB)), Answer::Allow);
             assert_eq!(

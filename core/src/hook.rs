@@ -12,6 +12,18 @@ pub enum ObjectKind {
     Task,
     /// A socket, labelled by the claim it is bound in, else by the cgroup that made it.
     Socket,
+    /// A System V object, labelled by the cgroup of the task that made it.
+    Ipc,
+}
+
+impl ObjectKind {
+    /// Every kind.
+    pub const ALL: [ObjectKind; 4] = [
+        ObjectKind::File,
+        ObjectKind::Task,
+        ObjectKind::Socket,
+        ObjectKind::Ipc,
+    ];
 }
 
 macro_rules! hooks {
@@ -80,6 +92,22 @@ hooks! {
         "setting an extended attribute or an access control list of a file of another zone";
     InodeRemovexattr = 20, "inode_removexattr", File,
         "removing an extended attribute or an access control list of a file of another zone";
+    TaskSetnice = 21, "task_setnice", Task, "changing the priority of a task of another zone or of the host";
+    TaskSetioprio = 22, "task_setioprio", Task,
+        "changing the I/O priority of a task of another zone or of the host";
+    TaskSetscheduler = 23, "task_setscheduler", Task,
+        "changing the scheduling or the processors of a task of another zone or of the host";
+    TaskSetrlimit = 24, "task_setrlimit", Task, "changing the limits of a task of another zone or of the host";
+    FileSendSigiotask = 25, "file_send_sigiotask", Task,
+        "having a file's signals (F_SETOWN) sent to a task of another zone or of the host";
+    IpcPermission = 26, "ipc_permission", Ipc,
+        "getting, attaching, reading or changing a System V object of another zone or of the host";
+    ShmShmctl = 27, "shm_shmctl", Ipc,
+        "removing, locking or changing shared memory of another zone or of the host, and asking about it by index";
+    MsgQueueMsgctl = 28, "msg_queue_msgctl", Ipc,
+        "removing or changing a message queue of another zone or of the host, and asking about it by index";
+    SemSemctl = 29, "sem_semctl", Ipc,
+        "removing or changing semaphores of another zone or of the host, and asking about them by index";
 }
 
 impl Hook {

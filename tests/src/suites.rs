@@ -161,6 +161,22 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "tasks",
+        claims: "another zone's task, or the host's, is not changed and not signalled by any call",
+        limit: 300,
+        budget: 90,
+        run: guest::enforce::change_tasks,
+        ..SUITE
+    },
+    Suite {
+        name: "ipc",
+        claims: "System V objects, POSIX queues and shared memory are of the zone that made them",
+        limit: 400,
+        budget: 150,
+        run: guest::enforce::ipc,
+        ..SUITE
+    },
+    Suite {
         name: "daemon",
         claims: "a daemon keeps zones apart over restarts, drift, a new boot and cgroups that come and go",
         limit: 400,

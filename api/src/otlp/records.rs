@@ -162,8 +162,11 @@ fn attributes(
             to.text("network.transport", "unix");
             to.text("network.peer.address", &denial.path);
         }
+        ObjectKind::Ipc => {
+            to.text("syva.ipc", &denial.path);
+        }
     }
-    if kernel.hook == Hook::TaskKill {
+    if matches!(kernel.hook, Hook::TaskKill | Hook::FileSendSigiotask) {
         to.number("syva.signal", kernel.signal);
     }
     if delivery.lost_before > 0 {

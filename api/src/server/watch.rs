@@ -51,7 +51,9 @@ pub fn event(delivery: &Delivery) -> v1::DenyEvent {
 fn context(denial: &Denial) -> String {
     let kernel = &denial.kernel;
     match kernel.hook {
-        Hook::TaskKill => format!("signal {} to process {}", kernel.signal, kernel.object_pid),
+        Hook::TaskKill | Hook::FileSendSigiotask => {
+            format!("signal {} to process {}", kernel.signal, kernel.object_pid)
+        }
         Hook::UnixStreamConnect | Hook::UnixMaySend if denial.path.is_empty() => {
             "an unnamed socket".to_owned()
         }
@@ -61,7 +63,21 @@ fn context(denial: &Denial) -> String {
         }
         Hook::PtraceAccessCheck => format!("attaching to process {}", kernel.object_pid),
         Hook::PtraceTraceme => format!("tracing process {}, which asked for it", kernel.object_pid),
+        hook if hook.object_kind() == ObjectKind::Task => format!("process {}", kernel.object_pid),
+        hook if hook.object_kind() == ObjectKind::Ipc => denial.path.clone(),
         _ => format!("inode {}", kernel.inode),
+    }
+}
+
+/// What a hook of changes to tasks is about, before the task.
+fn task_change(hook: Hook) -> &'static str {
+    match hook {
+        Hook::TaskSetnice => "changing the priority of",
+        Hook::TaskSetioprio => "changing the I/O priority of",
+        Hook::TaskSetscheduler => "changing the scheduling or the processors of",
+        Hook::TaskSetrlimit => "changing the limits of",
+        Hook::FileSendSigiotask => "having a file send",
+        _ => "changing",
     }
 }
 
@@ -95,6 +111,13 @@ pub(crate) fn what_failed(denial: &Denial) -> String {
         Hook::BprmCheckSecurity => format!("executing {}", denial.path),
         Hook::MmapFile => format!("mapping {} to execute it", denial.path),
         Hook::PtraceAccessCheck | Hook::PtraceTraceme => context(denial),
+        Hook::IpcPermission => format!("using {}", denial.path),
+        Hook::ShmShmctl | Hook::MsgQueueMsgctl | Hook::SemSemctl => {
+            format!("removing, changing or asking about {}", denial.path)
+        }
+        hook if hook.object_kind() == ObjectKind::Task => {
+            format!("{} {}", task_change(hook), context(denial))
+        }
         hook => format!("{} {}", mutation(hook, kernel.operation), denial.path),
     };
     let outcome = match kernel.verdict {
@@ -144,6 +167,7 @@ fn why(denial: &Denial) -> String {
         ObjectKind::File => "files",
         ObjectKind::Task => "processes",
         ObjectKind::Socket => "sockets",
+        ObjectKind::Ipc => "System V objects",
     };
     format!("zone {zone} may not reach the {object} of {target}")
 }

@@ -13,10 +13,12 @@
 #define ENOENT	 2
 #define EEXIST	 17
 #define EINVAL	 22
+#define ENOSPC	 28
 #define S_IFMT	 0170000
 #define S_IFDIR	 0040000
 #define S_IFSOCK 0140000
 
+#define SIGIO		    29
 #define PROT_EXEC	    4
 #define VM_EXEC		    4
 #define PTRACE_MODE_ATTACH  2
@@ -86,6 +88,20 @@ struct file {
 	void *private_data;
 };
 
+/* Who gets a file's signals. */
+struct fown_struct {
+};
+
+/* Until 6.12 it is part of the file … */
+struct file___owned {
+	struct fown_struct f_owner;
+};
+
+/* … and then allocated when it is set. */
+struct fown_struct___apart {
+	struct file *file;
+};
+
 struct vm_area_struct {
 	unsigned long vm_flags;
 	struct file *vm_file;
@@ -142,12 +158,17 @@ struct mnt_namespace {
 	struct ns_common ns;
 };
 
+struct ipc_namespace {
+	struct ns_common ns;
+};
+
 struct mount {
 	struct vfsmount mnt;
 	struct mnt_namespace *mnt_ns;
 };
 
 struct nsproxy {
+	struct ipc_namespace *ipc_ns;
 	struct mnt_namespace *mnt_ns;
 };
 
@@ -160,7 +181,13 @@ struct task_struct {
 	int tgid;
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
+	__u64 start_time;
 	char comm[16];
+};
+
+/* System V shared memory, a message queue, a set of semaphores. */
+struct kern_ipc_perm {
+	int id;
 };
 
 struct sock_cgroup_data {

@@ -8,6 +8,8 @@
 #include <bpf/bpf_tracing.h>
 
 #include "hook_file.h"
+#include "hook_ipc.h"
+#include "hook_maker.h"
 #include "hook_mutate.h"
 #include "hook_ptrace.h"
 #include "hook_socket.h"

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::raw::{self, Lease};
-use super::{Failure, mounting, mutating, sockets, tracer};
+use super::{Failure, changing, mounting, mutating, queues, signalling, sockets, sysv, tracer};
 
 /// The kernel's answer to an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,10 +221,17 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
         ("take-descriptor", [pid]) => tracer::take_descriptor(pid),
         ("be-asked", [own, child]) => tracer::be_asked(own, child),
         ("ask", []) => tracer::ask(),
-        _ => match mutating::perform(action, args) {
-            Some(result) => result,
-            None => return NOT_AN_ACTION,
-        },
+        _ => {
+            let known = mutating::perform(action, args)
+                .or_else(|| sysv::perform(action, args))
+                .or_else(|| queues::perform(action, args))
+                .or_else(|| signalling::perform(action, args))
+                .or_else(|| changing::perform(action, args));
+            match known {
+                Some(result) => result,
+                None => return NOT_AN_ACTION,
+            }
+        }
     };
     result.map_or_else(exit_status, |()| 0)
 }

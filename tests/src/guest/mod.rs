@@ -2,6 +2,7 @@
 
 pub mod actor;
 pub mod bad_host;
+mod changing;
 pub mod checks;
 pub mod count;
 pub mod crash;
@@ -23,11 +24,14 @@ pub mod operations;
 pub mod options;
 pub mod podman;
 pub mod preempt;
+mod queues;
 pub mod raw;
+mod signalling;
 pub mod silent;
 mod sockets;
 pub mod stage;
 pub mod systemd;
+mod sysv;
 pub mod tracer;
 mod uring;
 pub mod verify;

@@ -1,11 +1,14 @@
 //! Suite `enforce`: zones are kept apart by the kernel, seen from the library that writes the maps.
 
 mod beforehand;
+mod changing;
 mod executing;
 mod files;
 mod host_sockets;
+mod ipc;
 mod labels;
 mod life;
+mod makers;
 mod mutations;
 mod openings;
 mod overlays;
@@ -38,5 +41,21 @@ pub fn mutate(checks: &mut Checks) -> Result<(), Failure> {
     let mut world = World::new()?;
     mutations::run(checks, &mut world)?;
     openings::run(checks, &mut world)?;
+    world.no_errors(checks)
+}
+
+/// Suite `tasks`: another zone's task is not changed, and not signalled by any call.
+pub fn change_tasks(checks: &mut Checks) -> Result<(), Failure> {
+    let mut world = World::new()?;
+    changing::run(checks, &mut world)?;
+    world.no_errors(checks)
+}
+
+/// Suite `ipc`: what a zone makes for processes to talk by is its own.
+pub fn ipc(checks: &mut Checks) -> Result<(), Failure> {
+    let before = ipc::beforehand()?;
+    let mut world = World::new()?;
+    makers::run(checks, &mut world)?;
+    ipc::run(checks, &mut world, before)?;
     world.no_errors(checks)
 }
