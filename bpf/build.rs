@@ -60,6 +60,9 @@ fn main() -> Result<()> {
         .cargo_metadata(true)
         .compile("syva_decide");
     println!("cargo:rerun-if-changed=src/host/decide.c");
+    // For the tests that compile the decision into a program of their own.
+    println!("cargo:include={here}/src/bpf");
+    println!("cargo:generated={}", out.display());
     Ok(())
 }
 

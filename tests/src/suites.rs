@@ -75,6 +75,13 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "decide",
+        claims: "this kernel's decision is the reference model's, over every question of a small world",
+        gate: EVERY,
+        run: guest::decide::run,
+        ..SUITE
+    },
+    Suite {
         name: "demo",
         claims: "the picture of the README: what crosses zones is blocked, what does not works",
         // `make demo` runs it by itself.
@@ -170,9 +177,9 @@ pub const ALL: &[Suite] = &[
     },
     Suite {
         name: "ipc",
-        claims: "System V objects, POSIX queues and shared memory are of the zone that made them",
-        limit: 400,
-        budget: 150,
+        claims: "Unix sockets, System V objects, POSIX queues and shared memory are of the zone that made them",
+        limit: 500,
+        budget: 200,
         run: guest::enforce::ipc,
         ..SUITE
     },

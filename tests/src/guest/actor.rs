@@ -125,8 +125,18 @@ impl Drop for Background {
 /// Runs this program again, inside `cgroup`, to do `action` (wait, listen) until it is dropped.
 /// Returns once it is in the cgroup.
 pub fn begin(cgroup: &Path, action: &str, args: &[&Path]) -> Result<Background, Failure> {
+    begin_on(cgroup, action, args, Stdio::null())
+}
+
+/// The same with that as its standard input.
+pub fn begin_on(
+    cgroup: &Path,
+    action: &str,
+    args: &[&Path],
+    input: impl Into<Stdio>,
+) -> Result<Background, Failure> {
     let child = actor(cgroup, action, args)
-        .stdin(Stdio::null())
+        .stdin(input)
         .spawn()
         .map(Background)
         .map_err(|error| format!("starting {action}: {error}"))?;
@@ -152,7 +162,8 @@ pub fn receive(cgroup: &Path, path: &Path) -> Result<Background, Failure> {
     bound(cgroup, "receive", path)
 }
 
-fn bound(cgroup: &Path, action: &str, path: &Path) -> Result<Background, Failure> {
+/// The same of whichever action binds a socket there.
+pub fn bound(cgroup: &Path, action: &str, path: &Path) -> Result<Background, Failure> {
     let _ = fs::remove_file(path);
     let listener = begin(cgroup, action, &[path])?;
     for _ in 0..500 {
@@ -186,12 +197,6 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
         ("rename", [from, to]) => fs::rename(from, to),
         ("link", [from, to]) => fs::hard_link(from, to),
         ("kill", [pid, signal]) => kill(pid, signal),
-        ("connect", [path]) => sockets::connect(path),
-        ("listen", [path]) => sockets::listen(path).map(|_socket| wait()),
-        ("receive", [path]) => sockets::receive(path).map(|_socket| wait()),
-        ("send", [path]) => sockets::send(path),
-        ("connect-to-send", [path]) => sockets::connect_to_send(path),
-        ("send-to-self", []) => sockets::send_to_self(),
         ("wait", []) => {
             wait();
             Ok(())
@@ -223,6 +228,7 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
         ("ask", []) => tracer::ask(),
         _ => {
             let known = mutating::perform(action, args)
+                .or_else(|| sockets::perform(action, args))
                 .or_else(|| sysv::perform(action, args))
                 .or_else(|| queues::perform(action, args))
                 .or_else(|| signalling::perform(action, args))
@@ -286,7 +292,7 @@ fn kill(pid: &Path, signal: &Path) -> io::Result<()> {
 }
 
 /// Until it is killed.
-fn wait() {
+pub fn wait() {
     loop {
         thread::sleep(Duration::from_secs(60));
     }

@@ -33,7 +33,10 @@ pub fn perform(action: &str, args: &[PathBuf]) -> Option<io::Result<()>> {
             system_call(libc::SYS_migrate_pages, [pid.into(), 64, at, at])
         }),
         ("move-pages", []) => {
-            pid().and_then(|pid| system_call(libc::SYS_move_pages, [pid.into(), 0, 0, 0]))
+            // Of no pages, without flags.
+            pid().and_then(|pid| {
+                system_call_of_six(libc::SYS_move_pages, [pid.into(), 0, 0, 0, 0, 0])
+            })
         }
         ("compare", []) => pid().and_then(compare),
         ("robust-list", []) => pid().and_then(robust_list),
@@ -60,8 +63,12 @@ fn both(pid: &Path, signal: &Path) -> io::Result<(c_long, c_long)> {
 }
 
 fn system_call(call: c_long, [a, b, c, d]: [c_long; 4]) -> io::Result<()> {
+    system_call_of_six(call, [a, b, c, d, 0, 0])
+}
+
+fn system_call_of_six(call: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> io::Result<()> {
     // SAFETY: the callers pass numbers, or addresses of what outlives the call.
-    if unsafe { libc::syscall(call, a, b, c, d) } < 0 {
+    if unsafe { libc::syscall(call, a, b, c, d, e, f) } < 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(())

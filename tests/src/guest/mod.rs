@@ -6,6 +6,7 @@ mod changing;
 pub mod checks;
 pub mod count;
 pub mod crash;
+pub mod decide;
 pub mod demo;
 pub mod deny_open;
 pub mod disk_full;

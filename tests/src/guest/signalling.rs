@@ -65,7 +65,9 @@ fn file_signals(way: &Path, pid: &Path, signal: &Path) -> io::Result<()> {
     }
     asynchronous(fd, signal)?;
     writer.write_all(b"!")?;
-    reader.read_exact(&mut [0])
+    reader.read_exact(&mut [0])?;
+    // The end of the other end is not to be another signal.
+    fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK)
 }
 
 fn asynchronous(fd: RawFd, signal: c_int) -> io::Result<()> {

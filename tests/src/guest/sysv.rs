@@ -91,9 +91,12 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Larger than every structure that the control calls read and write.
-#[repr(C, align(16))]
-struct Room([u8; 1024]);
+/// What the control calls read and write; larger than every structure of theirs.
+#[repr(C)]
+union Room {
+    bytes: [u8; 1024],
+    queue: libc::msqid_ds,
+}
 
 /// The id of the object with that key, as everybody may read it.
 pub fn id_of(kind: Kind, key: i32) -> io::Result<i32> {
@@ -119,7 +122,9 @@ pub fn perform(action: &str, args: &[PathBuf]) -> Option<io::Result<()>> {
 }
 
 fn operate(kind: Kind, operation: &str, number: c_int) -> io::Result<()> {
-    let mut room = Room([0; 1024]);
+    let mut room = Room { bytes: [0; 1024] };
+    // What a queue may hold, for IPC_SET; nothing else looks there.
+    room.queue.msg_qbytes = 16_384;
     let at = &raw mut room;
     match operation {
         "make" => kind

@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use syva_model::hook::Hook;
 use syva_model::image::Scope;
 
 use super::world::{ONE, TWO, World};
-use crate::guest::actor::{act, act_on};
+use crate::guest::actor::{Outcome, act, act_on};
 use crate::guest::mutating::handed_over;
 use crate::guest::{Checks, Failure};
 
@@ -72,14 +73,9 @@ fn queues(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     kept(checks, world, Hook::FileOpen, "open", &[&seen])?;
     kept(checks, world, Hook::InodeSetattr, "chmod", &[&seen])?;
     let claim = "zone two removes zone one's queue";
-    world.refused(
-        checks,
-        claim,
-        Hook::InodeUnlink,
-        &two,
-        "remove-queue",
-        &[name],
-    )?;
+    // mq_unlink(3) makes EACCES of EPERM, as POSIX has it.
+    let remove = || act(&two, "remove-queue", &[name]);
+    world.refused_as(checks, claim, Hook::InodeUnlink, Errno::ACCESS, remove)?;
     let claim = "zone two unlinks zone one's queue";
     world.refused(checks, claim, Hook::InodeUnlink, &two, "unlink", &[&seen])?;
     world.allowed(checks, "zone one removes it", &one, "remove-queue", &[name])?;
@@ -220,18 +216,14 @@ fn received(checks: &mut Checks, world: &mut World, file: &Path) -> Result<(), F
     let receive = |cgroup: &Path| {
         let socket = fs::File::open(file).and_then(|file| handed_over(&file));
         socket.map_or_else(
-            |error| crate::guest::actor::Outcome::Broken(error.to_string()),
+            |error| Outcome::Broken(error.to_string()),
             |socket| act_on(cgroup, "receive-descriptor", socket),
         )
     };
     let claim = "zone two receives a descriptor of zone one's shared memory";
-    world.refused_as(
-        checks,
-        claim,
-        Hook::FileReceive,
-        rustix::io::Errno::PERM,
-        || receive(&two),
-    )?;
+    world.refused_as(checks, claim, Hook::FileReceive, Errno::PERM, || {
+        receive(&two)
+    })?;
     let claim = "zone one receives a descriptor of its own shared memory";
     world.goes_on(checks, claim, || receive(&one))
 }

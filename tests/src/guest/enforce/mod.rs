@@ -12,6 +12,7 @@ mod makers;
 mod mutations;
 mod openings;
 mod overlays;
+mod socket_forms;
 mod sockets;
 mod tasks;
 mod tracing;
@@ -55,6 +56,7 @@ pub fn change_tasks(checks: &mut Checks) -> Result<(), Failure> {
 pub fn ipc(checks: &mut Checks) -> Result<(), Failure> {
     let before = ipc::beforehand()?;
     let mut world = World::new()?;
+    socket_forms::run(checks, &mut world)?;
     makers::run(checks, &mut world)?;
     ipc::run(checks, &mut world, before)?;
     world.no_errors(checks)
