@@ -118,7 +118,7 @@ fn model_header() -> String {
         ));
     }
     line("\nenum error_site {".into());
-    for (name, _, meaning) in sites::SITES {
+    for (name, _, meaning, _) in sites::SITES {
         line(format!("\tSITE_{name}, /* {meaning} */"));
     }
     line("\tSITE_COUNT,\n};\n\n#endif".into());

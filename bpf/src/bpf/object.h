@@ -214,9 +214,11 @@ static __always_inline void remember(struct cached_label *cached, __u64 epoch,
 	*(volatile __u64 *)&cached->epoch = epoch;
 }
 
-/* What a walk found, or where that is nothing, who made the file. */
-static __always_inline __u32 or_maker(__u32 zone, struct inode *inode)
+/* What the hook's walk found, or where that is nothing, who made the file. */
+static __always_inline __u32 or_maker(enum hook hook, __u32 zone, struct inode *inode)
 {
+	if (zone == ZONE_UNKNOWN)
+		count_hook_unknowing(hook);
 	return zone == ZONE_HOST ? zone_of_maker(inode) : zone;
 }
 
@@ -251,7 +253,7 @@ static __always_inline __u32 label_of_file(enum hook hook, struct file *file)
 		}
 		walk(alias, false, &found);
 	}
-	zone = or_maker(found.zone, inode);
+	zone = or_maker(hook, found.zone, inode);
 	remember(cached, epoch, dentry, zone);
 	return zone;
 }
@@ -277,7 +279,7 @@ static __always_inline __u32 label_of_inode(enum hook hook, struct inode *inode,
 		else if (recall(cached, epoch, &zone))
 			return zone;
 	}
-	zone = or_maker(label_zone(label_at(dentry, 0)), inode);
+	zone = or_maker(hook, label_zone(label_at(dentry, 0)), inode);
 	remember(cached, epoch, dentry, zone);
 	return zone;
 }
@@ -290,6 +292,7 @@ static __always_inline __u32 label_uncached(enum hook hook, struct file *file)
 {
 	struct inode *inode = file->f_inode;
 	struct dentry *dentry = file->f_path.dentry;
+	__u32 zone;
 
 	if (!holds_claims(BPF_CORE_READ(inode, i_sb, s_dev)))
 		return ZONE_HOST;
@@ -299,7 +302,10 @@ static __always_inline __u32 label_uncached(enum hook hook, struct file *file)
 		count_hook_error(hook, SITE_ALIAS);
 		return ZONE_UNKNOWN;
 	}
-	return label_zone(label_at(dentry, 0));
+	zone = label_zone(label_at(dentry, 0));
+	if (zone == ZONE_UNKNOWN)
+		count_hook_unknowing(hook);
+	return zone;
 }
 
 #endif
