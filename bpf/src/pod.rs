@@ -33,7 +33,6 @@ plain! {
     zone_row: 8,
     pair_row: 8,
     host_socket: 128,
-    ipc_row: 24,
     control_row: 40,
     hook_counts: 40,
     denial_key: 12,

@@ -8,9 +8,7 @@ use syva_model::kernel::KernelError;
 
 use crate::backend::LibbpfKernel;
 use crate::counters::program_info;
-use crate::map::{Map, Put};
-use crate::pod::zeroed;
-use crate::skel::types::ipc_row;
+use crate::map::Map;
 use crate::{error, load};
 
 /// A map as the kernel has it.
@@ -115,36 +113,4 @@ pub fn move_epoch(kernel: &LibbpfKernel) -> Result<u64, KernelError> {
         .get(&0)
         .map_err(|e| error::from_io("read map", map.name(), &e))?;
     Ok(epoch.unwrap_or_default())
-}
-
-fn ipc_objects(kernel: &LibbpfKernel) -> Result<Map<u64, ipc_row>, KernelError> {
-    let maps = &kernel.programs()?.skel.maps;
-    Map::new(maps.ipc_objects.as_fd(), "ipc_objects")
-}
-
-/// How many System V objects are known to have been made.
-pub fn ipc_rows(kernel: &LibbpfKernel) -> Result<usize, KernelError> {
-    let map = ipc_objects(kernel)?;
-    let rows = map.all();
-    let rows = rows.map_err(|e| error::from_io("read map", map.name(), &e))?;
-    Ok(rows.len())
-}
-
-/// Fills the table of System V objects with rows of none; returns how many it took.
-pub fn fill_ipc(kernel: &LibbpfKernel) -> Result<u64, KernelError> {
-    let map = ipc_objects(kernel)?;
-    let row: ipc_row = zeroed();
-    // No object is at such a low address.
-    let taken = (1..).take_while(|at| map.put(at, &row, Put::New).is_ok());
-    Ok(taken.count() as u64)
-}
-
-/// Takes the rows of [`fill_ipc`] away again.
-pub fn empty_ipc(kernel: &LibbpfKernel, rows: u64) -> Result<(), KernelError> {
-    let map = ipc_objects(kernel)?;
-    for at in 1..=rows {
-        map.delete(&at)
-            .map_err(|e| error::from_io("empty map", map.name(), &e))?;
-    }
-    Ok(())
 }

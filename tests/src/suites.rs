@@ -184,6 +184,15 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "failures",
+        claims: "what fails in the kernel is counted by site and hook, and degrades the node by name if it opens something",
+        limit: 300,
+        budget: 90,
+        pack: DAEMON,
+        run: guest::enforce::failures,
+        ..SUITE
+    },
+    Suite {
         name: "daemon",
         claims: "a daemon keeps zones apart over restarts, drift, a new boot and cgroups that come and go",
         limit: 400,

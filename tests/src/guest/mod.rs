@@ -19,6 +19,7 @@ pub mod host;
 pub mod host_sockets;
 pub mod life;
 pub mod load;
+mod maps;
 pub mod mounting;
 pub mod mutating;
 pub mod operations;

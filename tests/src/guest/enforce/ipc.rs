@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use rustix::io::Errno;
-use syva_bpf::verify;
 use syva_model::hook::Hook;
 use syva_model::image::{CgroupId, MapWrite, Pair, ZoneId};
 
 use super::world::{AUDITED, ONE, TWO, World};
 use crate::daemon::eventually;
 use crate::guest::actor::{Outcome, Spawned, act, make_cgroup, spawn};
+use crate::guest::maps::{self, loaded};
 use crate::guest::sysv::{Kind, id_of};
 use crate::guest::{Checks, Failure};
 
@@ -204,9 +204,10 @@ fn removed(checks: &mut Checks, world: &mut World, kind: Kind) -> Result<(), Fai
     let claim = format!("zone one removes its own {kind}");
     world.goes_on(checks, &claim, || sysv(&one, kind, "remove", id))?;
     done(&sysv(&free, kind, "remove", id_of(kind, HOSTS)?))?;
+    let objects = loaded("ipc_objects")?;
     // Freed after a grace period; no other kind has objects now.
     let forgotten = eventually("the rows of what was removed are gone", || {
-        Ok(verify::ipc_rows(&world.kernel)? == 0)
+        Ok(maps::rows(&objects) == 0)
     });
     checks.check(format!("what was removed is forgotten, {kind}"), forgotten);
     done(&sysv(&two, kind, "make", KEY))?;
@@ -247,7 +248,8 @@ fn full(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         let found = sites.iter().find(|(name, _)| name == "ipc_table");
         Ok(found.map_or(0, |(_, count)| *count))
     };
-    let rows = verify::fill_ipc(&world.kernel)?;
+    let objects = loaded("ipc_objects")?;
+    let filled = maps::fill(&objects);
     for kind in Kind::ALL {
         let one = sysv(&world.one, kind, "make", KEY);
         let refused = Outcome::Refused(Errno::NOSPC.raw_os_error());
@@ -265,7 +267,7 @@ fn full(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         );
     }
     checks.equal("each was counted", &site(world)?, &9);
-    verify::empty_ipc(&world.kernel, rows)?;
+    maps::empty(&objects, &filled)?;
     for kind in Kind::ALL {
         let one = sysv(&world.one, kind, "make", KEY);
         checks.allowed(format!("with room again, zone one makes {kind}"), &one);

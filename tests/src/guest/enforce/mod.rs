@@ -3,6 +3,7 @@
 mod beforehand;
 mod changing;
 mod executing;
+mod failures;
 mod files;
 mod host_sockets;
 mod ipc;
@@ -60,4 +61,12 @@ pub fn ipc(checks: &mut Checks) -> Result<(), Failure> {
     makers::run(checks, &mut world)?;
     ipc::run(checks, &mut world, before)?;
     world.no_errors(checks)
+}
+
+/// Suite `failures`: what fails in the kernel is counted, and what lets something through degrades health.
+pub fn failures(checks: &mut Checks) -> Result<(), Failure> {
+    let mut world = World::new()?;
+    failures::run(checks, &mut world)?;
+    drop(world);
+    super::life::failures::run(checks)
 }
