@@ -49,12 +49,15 @@ pub(crate) enum Companion {
     ShmGone,
     MsgGone,
     SemGone,
+    /// The same of keys.
+    KeyMade,
+    KeyGone,
     /// Who made a POSIX queue or shared memory is known.
     FileMade,
 }
 
 /// In the order of attaching: nothing may be decided before what it rests on is kept true.
-const COMPANIONS: [Companion; 16] = [
+const COMPANIONS: [Companion; 18] = [
     Companion::CgroupMkdir,
     Companion::CgroupRelease,
     Companion::Rename,
@@ -68,9 +71,11 @@ const COMPANIONS: [Companion; 16] = [
     Companion::ShmGone,
     Companion::MsgGone,
     Companion::SemGone,
+    Companion::KeyGone,
     Companion::ShmMade,
     Companion::MsgMade,
     Companion::SemMade,
+    Companion::KeyMade,
     Companion::FileMade,
 ];
 
@@ -93,6 +98,8 @@ impl Companion {
             Companion::ShmGone => &progs.shm_free_security,
             Companion::MsgGone => &progs.msg_queue_free_security,
             Companion::SemGone => &progs.sem_free_security,
+            Companion::KeyMade => &progs.key_alloc,
+            Companion::KeyGone => &progs.security_key_free_entry,
             Companion::FileMade => &progs.d_instantiate,
         }
     }
@@ -206,6 +213,7 @@ impl Programs {
                 Hook::ShmShmctl => &progs.shm_shmctl,
                 Hook::MsgQueueMsgctl => &progs.msg_queue_msgctl,
                 Hook::SemSemctl => &progs.sem_semctl,
+                Hook::KeyPermission => &progs.key_permission,
             };
             hook.again(program, pins);
         }
@@ -262,6 +270,10 @@ impl Programs {
                     }
                     Companion::ShmGone | Companion::MsgGone | Companion::SemGone => {
                         "*_free_security: System V objects that are gone fill the table"
+                    }
+                    Companion::KeyMade => "key_alloc: keys that a zone makes are nobody's",
+                    Companion::KeyGone => {
+                        "security_key_free: keys that are gone fill the table of System V objects"
                     }
                     Companion::FileMade => {
                         "d_instantiate: queues and shared memory that a zone makes are nobody's"

@@ -114,19 +114,19 @@ pub(crate) const SITES: &[(&str, &str, &str, bool)] = &[
     (
         "IPC_OBJECT",
         "ipc_object",
-        "which System V object is meant could not be read; it was allowed",
+        "which System V object or key is meant could not be read; it was allowed",
         LETS_THROUGH,
     ),
     (
         "IPC_TABLE",
         "ipc_table",
-        "a System V object's maker could not be recorded; making it was refused to zoned callers",
+        "the maker of a System V object or a key could not be recorded; making it was refused to zoned callers",
         HARMLESS,
     ),
     (
         "IPC_REUSED",
         "ipc_reused",
-        "the row of a System V object was replaced while it was read; refused to zoned callers",
+        "the row of a System V object or a key was replaced while it was read; refused to zoned callers",
         HARMLESS,
     ),
     (

@@ -12,7 +12,7 @@ pub enum ObjectKind {
     Task,
     /// A socket, labelled by the claim it is bound in, else by the cgroup that made it.
     Socket,
-    /// A System V object, labelled by the cgroup of the task that made it.
+    /// A System V object or a key, labelled by the cgroup of the task that made it.
     Ipc,
 }
 
@@ -108,6 +108,8 @@ hooks! {
         "removing or changing a message queue of another zone or of the host, and asking about it by index";
     SemSemctl = 29, "sem_semctl", Ipc,
         "removing or changing semaphores of another zone or of the host, and asking about them by index";
+    KeyPermission = 30, "key_permission", Ipc,
+        "using or seeing a key that another zone has made; other keys are free";
 }
 
 impl Hook {

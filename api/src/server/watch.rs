@@ -111,7 +111,7 @@ pub(crate) fn what_failed(denial: &Denial) -> String {
         Hook::BprmCheckSecurity => format!("executing {}", denial.path),
         Hook::MmapFile => format!("mapping {} to execute it", denial.path),
         Hook::PtraceAccessCheck | Hook::PtraceTraceme => context(denial),
-        Hook::IpcPermission => format!("using {}", denial.path),
+        Hook::IpcPermission | Hook::KeyPermission => format!("using {}", denial.path),
         Hook::ShmShmctl | Hook::MsgQueueMsgctl | Hook::SemSemctl => {
             format!("removing, changing or asking about {}", denial.path)
         }
@@ -167,6 +167,7 @@ fn why(denial: &Denial) -> String {
         ObjectKind::File => "files",
         ObjectKind::Task => "processes",
         ObjectKind::Socket => "sockets",
+        ObjectKind::Ipc if kernel.hook == Hook::KeyPermission => "keys",
         ObjectKind::Ipc => "System V objects",
     };
     format!("zone {zone} may not reach the {object} of {target}")

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* Whose a System V object is: the zone's that its maker's cgroup is in, or was in then. */
+/* Whose a System V object or a key is: the zone's that its maker's cgroup is in, or was in then. */
 #ifndef SYVA_IPC_H
 #define SYVA_IPC_H
 
@@ -51,18 +51,14 @@ static __always_inline int forget_ipc(__u64 object)
 }
 
 /*
- * The maker's cgroup is asked first: a container may be attached after it has begun, or go from
- * zone to zone. Of what is older than the programs nothing is known: in the host's IPC namespace it
- * is the host's, in a container's the container's.
+ * The zone by the object's row. The maker's cgroup is asked first: a container may be attached
+ * after it has begun, or go from zone to zone.
  */
-static __always_inline __u32 zone_of_ipc(__u64 object, const struct subject *subject)
+static __always_inline __u32 zone_of_row(volatile struct ipc_row *row, __u64 object)
 {
-	volatile struct ipc_row *row = bpf_map_lookup_elem(&ipc_objects, &object);
 	__u32 zone, now;
 	__u64 cgroup;
 
-	if (!row)
-		return in_host_ipc_namespace() ? ZONE_HOST : subject->zone;
 	cgroup = row->cgroup;
 	zone = row->zone;
 	/* Read last: the element may have been given to another object meanwhile. */
@@ -72,6 +68,25 @@ static __always_inline __u32 zone_of_ipc(__u64 object, const struct subject *sub
 	}
 	now = zone_of_cgroup(cgroup);
 	return now == ZONE_HOST ? zone : now;
+}
+
+/* Of what is older than the programs nothing is known: in the host's IPC namespace it is the
+ * host's, in a container's the container's. */
+static __always_inline __u32 zone_of_ipc(__u64 object, const struct subject *subject)
+{
+	volatile struct ipc_row *row = bpf_map_lookup_elem(&ipc_objects, &object);
+
+	if (!row)
+		return in_host_ipc_namespace() ? ZONE_HOST : subject->zone;
+	return zone_of_row(row, object);
+}
+
+/* Only zoned tasks' keys are in the table. */
+static __always_inline __u32 zone_of_key(__u64 object)
+{
+	volatile struct ipc_row *row = bpf_map_lookup_elem(&ipc_objects, &object);
+
+	return row ? zone_of_row(row, object) : ZONE_HOST;
 }
 
 #endif

@@ -24,6 +24,10 @@
 #define PTRACE_MODE_ATTACH  2
 #define PTRACE_MODE_NOAUDIT 4
 
+/* Only ever pointed to. */
+struct cred;
+struct kernel_siginfo;
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct hlist_node {
@@ -182,7 +186,13 @@ struct task_struct {
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
 	__u64 start_time;
+	const struct cred *real_cred;
+	const struct cred *cred;
 	char comm[16];
+};
+
+struct key {
+	__s32 serial;
 };
 
 /* System V shared memory, a message queue, a set of semaphores. */
@@ -239,10 +249,6 @@ struct bpf_iter__task_file {
 };
 
 #pragma clang attribute pop
-
-/* Only ever pointed to. */
-struct cred;
-struct kernel_siginfo;
 
 /* Asked of the running kernel: whether it has bpf_get_current_task_btf() (since 5.11). */
 enum bpf_func_id___task_btf {

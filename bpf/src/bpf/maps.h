@@ -99,8 +99,8 @@ struct {
 	__type(value, struct signaller_row);
 } signallers SEC(".maps");
 
-/* The System V objects made since the programs are attached, by address. Preallocated: the kernel
- * inserts here. */
+/* The System V objects made since the programs are attached, and the zones' keys, by address.
+ * Preallocated: the kernel inserts here. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);

@@ -9,6 +9,7 @@
 
 #include "hook_file.h"
 #include "hook_ipc.h"
+#include "hook_key.h"
 #include "hook_maker.h"
 #include "hook_mutate.h"
 #include "hook_ptrace.h"

@@ -82,9 +82,10 @@ enum ipc_kind {
 	IPC_SHM,
 	IPC_MSG,
 	IPC_SEM,
+	IPC_KEY,
 };
 
-/* Who made a System V object: `object`, its address. */
+/* Who made a System V object or a key: `object`, its address. */
 struct ipc_row {
 	__u64 object;
 	__u64 cgroup;

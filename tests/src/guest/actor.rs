@@ -11,7 +11,9 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::raw::{self, Lease};
-use super::{Failure, changing, mounting, mutating, queues, signalling, sockets, sysv, tracer};
+use super::{
+    Failure, changing, keys, mounting, mutating, queues, signalling, sockets, sysv, tracer,
+};
 
 /// The kernel's answer to an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,6 +209,8 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
         ("maps", [path]) => super::count::maps(path),
         ("makes", [path]) => super::count::makes(path),
         ("sends", [_]) => super::count::sends(),
+        ("makes-sockets", [_]) => super::count::makes_sockets(),
+        ("semaphores", [_]) => super::count::semaphores(),
         ("exec", [path, rest @ ..]) => exec(path, rest),
         ("exec-open", []) => exec_open(),
         ("map", []) => raw::map(io::stdin(), true),
@@ -231,6 +235,7 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
                 .or_else(|| sockets::perform(action, args))
                 .or_else(|| sysv::perform(action, args))
                 .or_else(|| queues::perform(action, args))
+                .or_else(|| keys::perform(action, args))
                 .or_else(|| signalling::perform(action, args))
                 .or_else(|| changing::perform(action, args));
             match known {

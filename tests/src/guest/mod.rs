@@ -17,6 +17,7 @@ pub mod gapless;
 pub mod harness;
 pub mod host;
 pub mod host_sockets;
+mod keys;
 pub mod life;
 pub mod load;
 mod maps;

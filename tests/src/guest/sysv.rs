@@ -177,9 +177,19 @@ fn receive(id: c_int) -> io::Result<()> {
 }
 
 fn add(id: c_int) -> io::Result<()> {
+    semaphore(id, 1)
+}
+
+/// A semaphore without a key, which is 0.
+pub fn semaphore_of_own() -> io::Result<c_int> {
+    Kind::Sem.get(libc::IPC_PRIVATE, MODE)
+}
+
+/// Adds to it; of 0 the kernel waits until it is 0.
+pub fn semaphore(id: c_int, by: i16) -> io::Result<()> {
     let mut operation = libc::sembuf {
         sem_num: 0,
-        sem_op: 1,
+        sem_op: by,
         sem_flg: libc::IPC_NOWAIT as _,
     };
     // SAFETY: it is one operation.

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use syva_model::hook::Hook;
 
 use crate::guest::actor::{Outcome, act, begin};
+use crate::guest::keys::serial_of;
 use crate::guest::sysv::{Kind, id_of};
 
 /// A key that nobody else has.
@@ -83,6 +84,24 @@ pub fn sysv(from: &Path, to: &Path, hook: Hook) -> Outcome {
         Ok(id) => {
             let outcome = does(from, operation, id);
             does(to, "remove", id);
+            outcome
+        }
+        Err(error) => Outcome::Broken(error.to_string()),
+    }
+}
+
+/// Reads a key that the other cgroup makes for it, in the keyring that they share.
+pub fn key(from: &Path, to: &Path) -> Outcome {
+    let name = "syva-demo";
+    let made = act(to, "make-key", &[Path::new(name)]);
+    if made != Outcome::Done {
+        return Outcome::Broken(format!("making a key: {made:?}"));
+    }
+    match serial_of(name) {
+        Ok(serial) => {
+            let serial = serial.to_string();
+            let outcome = act(from, "read-key", &[serial.as_ref()]);
+            act(to, "revoke-key", &[serial.as_ref()]);
             outcome
         }
         Err(error) => Outcome::Broken(error.to_string()),

@@ -208,6 +208,7 @@ impl Stage {
             Hook::IpcPermission | Hook::ShmShmctl | Hook::MsgQueueMsgctl | Hook::SemSemctl => {
                 crossing::sysv(from, &to.cgroup, hook)
             }
+            Hook::KeyPermission => crossing::key(from, &to.cgroup),
         }
     }
 

@@ -225,7 +225,7 @@ fn arm(by: &Path, fifo: &Path, pid: &Path) -> Result<Background, Failure> {
     Err("the file was not armed".into())
 }
 
-/// A child that begins in a cgroup with other processors is asked about before it is in any (since 6.6).
+/// A child that begins in a cgroup with other processors is asked about before it is in any (6.1 and later).
 fn born(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     let one = world.one.clone();
     let (from, to) = (one.join("from"), one.join("to"));

@@ -7,6 +7,7 @@ mod failures;
 mod files;
 mod host_sockets;
 mod ipc;
+mod keys;
 mod labels;
 mod life;
 mod makers;
@@ -60,6 +61,7 @@ pub fn ipc(checks: &mut Checks) -> Result<(), Failure> {
     socket_forms::run(checks, &mut world)?;
     makers::run(checks, &mut world)?;
     ipc::run(checks, &mut world, before)?;
+    keys::run(checks, &mut world)?;
     world.no_errors(checks)
 }
 
