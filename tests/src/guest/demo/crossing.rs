@@ -18,8 +18,8 @@ const KEY: i32 = 0x6465_6d6f;
 /// What system calls make of the hook's EPERM.
 pub fn errno(hook: Hook) -> Errno {
     match hook {
-        // ipcperms() in ipc/util.c only says that it may not be.
-        Hook::IpcPermission => Errno::ACCESS,
+        // ipcperms() in ipc/util.c only says that it may not be, and so does a search for a key.
+        Hook::IpcPermission | Hook::KeyPermission => Errno::ACCESS,
         _ => Errno::PERM,
     }
 }
@@ -90,7 +90,7 @@ pub fn sysv(from: &Path, to: &Path, hook: Hook) -> Outcome {
     }
 }
 
-/// Reads a key that the other cgroup makes for it, in the keyring that they share.
+/// Looks for a key that the other cgroup makes for it, in the keyring that they share.
 pub fn key(from: &Path, to: &Path) -> Outcome {
     let name = "syva-demo";
     let made = act(to, "make-key", &[Path::new(name)]);
@@ -100,7 +100,7 @@ pub fn key(from: &Path, to: &Path) -> Outcome {
     match serial_of(name) {
         Ok(serial) => {
             let serial = serial.to_string();
-            let outcome = act(from, "read-key", &[serial.as_ref()]);
+            let outcome = act(from, "find-key", &[Path::new(name)]);
             act(to, "revoke-key", &[serial.as_ref()]);
             outcome
         }
