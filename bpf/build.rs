@@ -117,6 +117,21 @@ fn model_header() -> String {
             kind_name(hook.object_kind())
         ));
     }
+    line(
+        "\n/* The kind of object that the hook asks of, unless the program says otherwise. */"
+            .into(),
+    );
+    line(
+        "static inline enum object_kind kind_of_hook(enum hook hook)\n{\n\tswitch (hook) {".into(),
+    );
+    for hook in Hook::ALL {
+        line(format!(
+            "\tcase HOOK_{}:\n\t\treturn OBJECT_{};",
+            hook.name().to_uppercase(),
+            kind_name(hook.object_kind())
+        ));
+    }
+    line("\tdefault:\n\t\treturn OBJECT_FILE;\n\t}\n}".into());
     line("\nenum error_site {".into());
     for (name, _, meaning, _) in sites::SITES {
         line(format!("\tSITE_{name}, /* {meaning} */"));
@@ -130,6 +145,7 @@ fn kind_name(kind: ObjectKind) -> &'static str {
         ObjectKind::File => "FILE",
         ObjectKind::Task => "TASK",
         ObjectKind::Socket => "SOCKET",
+        ObjectKind::Node => "NODE",
         ObjectKind::Ipc => "IPC",
     }
 }

@@ -56,8 +56,11 @@ impl Atlas {
         }
     }
 
-    /// The zone's name, `host`, or `zone-N` if it is gone.
+    /// The zone's name, `host`, `zone-N` if it is gone, or what no zone can be called.
     pub fn zone(&self, id: ZoneId) -> String {
+        if id == ZoneId::ENGINE {
+            return "the engine".into();
+        }
         let pages = self.0.read().unwrap_or_else(PoisonError::into_inner);
         pages
             .zones

@@ -80,6 +80,17 @@ impl CgroupTree {
     }
 }
 
+impl CgroupTree {
+    /// Moves a process, with all its threads, to the cgroup at that path.
+    ///
+    /// # Errors
+    /// The system's: the process or the cgroup is gone, or the tree is mounted to be read only.
+    pub fn move_process(&self, pid: u32, path: &str) -> io::Result<()> {
+        let procs = self.place.join(path.trim_start_matches('/'));
+        fs::write(procs.join("cgroup.procs"), pid.to_string())
+    }
+}
+
 impl Hierarchy for CgroupTree {
     fn root(&self) -> &Path {
         &self.root

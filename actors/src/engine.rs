@@ -49,6 +49,8 @@ pub struct Config {
     pub mode: Option<Mode>,
     /// What admission and entries need to know of the node.
     pub facts: Facts,
+    /// The engine's own files, which no zone is to reach where a kernel enforces that.
+    pub own_paths: Vec<String>,
     /// How often maps and desired image are compared.
     pub reconcile_every: Duration,
 }
@@ -138,6 +140,7 @@ impl Engine {
             mode: config.mode,
             tree: CgroupTree::seen_from(&config.vantage, config.cgroup_root),
             vantage: config.vantage,
+            own_paths: config.own_paths,
             interval: config.reconcile_every,
         });
         let started = Actor::spawn(None, Supervisor, plant.clone()).await;

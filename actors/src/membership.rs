@@ -15,7 +15,7 @@ use syva_model::kernel::{KernelError, Rows};
 use tokio::task::block_in_place;
 
 use crate::address::{Address, answer};
-use crate::cgroups::CgroupTree;
+use crate::cgroups::{self, CgroupTree, Hierarchy as _};
 use crate::map::MapMsg;
 pub use walk::{Checked, Members, Walker};
 
@@ -24,6 +24,8 @@ pub use walk::{Checked, Members, Walker};
 pub enum MembershipMsg {
     /// Apply `PutMember` and `DropMember` steps in order.
     Write(Vec<MapWrite>, RpcReplyPort<Result<(), KernelError>>),
+    /// A zone pulled a process of another's into a cgroup of its own: move it back to that one.
+    Return(u32, CgroupId),
     /// Check the kernel-born rows against cgroupfs, given the roots there should be.
     Check(
         BTreeMap<CgroupId, MemberRow>,
@@ -43,6 +45,7 @@ pub struct MembershipArgs {
 pub struct MembershipState {
     members: Owner,
     walker: Walker<CgroupTree>,
+    tree: CgroupTree,
 }
 
 /// The members map, by way of its owner.
@@ -87,7 +90,8 @@ impl Actor for Membership {
     ) -> Result<MembershipState, ActorProcessingErr> {
         Ok(MembershipState {
             members: Owner(args.members),
-            walker: Walker::new(args.tree),
+            walker: Walker::new(args.tree.clone()),
+            tree: args.tree,
         })
     }
 
@@ -97,11 +101,47 @@ impl Actor for Membership {
         message: MembershipMsg,
         state: &mut MembershipState,
     ) -> Result<(), ActorProcessingErr> {
-        let MembershipState { members, walker } = state;
+        let MembershipState {
+            members,
+            walker,
+            tree,
+        } = state;
         block_in_place(|| match message {
             MembershipMsg::Write(steps, reply) => answer(reply, walker.steps(members, &steps)),
+            MembershipMsg::Return(pid, home) => match give_back(members, tree, pid, home) {
+                Ok(path) => {
+                    tracing::warn!(
+                        pid,
+                        path,
+                        "a process that a zone pulled in is back where it was"
+                    );
+                }
+                Err(said) => {
+                    tracing::error!(pid, %home, said, "a process that a zone pulled in is not back");
+                }
+            },
             MembershipMsg::Check(roots, reply) => answer(reply, walker.check(members, &roots)),
         });
         Ok(())
     }
+}
+
+/// Moves a process back to the cgroup it was pulled out of. Only one that is in some zone's cgroup, or in
+/// one that is parked for its sake: its number may have been given to another process meanwhile.
+fn give_back(
+    members: &mut dyn Members,
+    tree: &CgroupTree,
+    pid: u32,
+    home: CgroupId,
+) -> Result<String, String> {
+    let now = cgroups::of_process(&pid.to_string()).map_err(|said| said.to_string())?;
+    let inside = tree.id_at(&now).map(|id| members.member(id)).transpose();
+    if inside.map_err(|said| said.to_string())?.flatten().is_none() {
+        return Err(format!("it is in {now}, which is in no zone"));
+    }
+    let path = tree.find(home).map_err(|said| said.to_string())?;
+    let path = path.ok_or("the cgroup it was in is gone")?;
+    tree.move_process(pid, &path)
+        .map_err(|said| said.to_string())?;
+    Ok(path)
 }

@@ -21,7 +21,7 @@ use crate::loader::{BoxedKernel, Loader, LoaderArgs, LoaderMsg};
 use crate::map::{Map, MapArgs, MapMsg};
 use crate::membership::{Membership, MembershipArgs, MembershipMsg};
 use crate::park::Park;
-use crate::reconciler::{Listeners, Owners, Reconciler, ReconcilerArgs, ReconcilerMsg};
+use crate::reconciler::{Listeners, OwnFiles, Owners, Reconciler, ReconcilerArgs, ReconcilerMsg};
 #[cfg(feature = "testing")]
 use crate::rig::{Rig, Rigged};
 use crate::ring::{IN_FLIGHT, Ring, RingArgs};
@@ -40,6 +40,7 @@ pub struct Plant {
     pub(crate) capacity: Capacity,
     pub(crate) tree: CgroupTree,
     pub(crate) vantage: Vantage,
+    pub(crate) own_paths: Vec<String>,
     pub(crate) interval: Duration,
     pub(crate) board: watch::Sender<Health>,
     pub(crate) atlas: Atlas,
@@ -71,6 +72,8 @@ pub(crate) struct Materials {
     pub tree: CgroupTree,
     /// From where the host's paths are looked up.
     pub vantage: Vantage,
+    /// The engine's own files.
+    pub own_paths: Vec<String>,
     pub interval: Duration,
 }
 
@@ -87,6 +90,7 @@ impl Plant {
             capacity: materials.capacity,
             tree: materials.tree,
             vantage: materials.vantage,
+            own_paths: materials.own_paths,
             interval: materials.interval,
             board: watch::Sender::new(Health::default()),
             atlas,
@@ -200,6 +204,11 @@ impl Plant {
                 writer: self.writer.clone(),
                 fanout: self.fanout.clone(),
             },
+            own: OwnFiles {
+                loader: self.loader.clone(),
+                vantage: self.vantage.clone(),
+                paths: self.own_paths.clone(),
+            },
             interval: self.interval,
             drift: Arc::clone(&self.drift),
             standing: Arc::clone(&self.standing),
@@ -210,6 +219,8 @@ impl Plant {
         RingArgs {
             loader: self.loader.clone(),
             fanout: self.fanout.clone(),
+            membership: self.membership.clone(),
+            reconciler: self.reconciler.clone(),
             in_flight: Arc::clone(&self.in_flight),
             losses: self.losses.clone(),
             consumer: Arc::clone(&self.consumer),

@@ -3,7 +3,8 @@
 //! What it decides is in [`work`].
 
 pub mod maps;
-pub mod owners;
+pub mod own;
+mod owners;
 pub mod work;
 
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::fanout::FanoutMsg;
 use crate::health::HealthMsg;
 use crate::standing::Standing;
 use crate::writer::WriterMsg;
+pub use own::OwnFiles;
 pub use owners::Owners;
 pub use work::{BEHIND, Desired, Notices, Report, Work};
 
@@ -86,6 +88,8 @@ pub struct ReconcilerArgs {
     pub owners: Owners,
     /// Who is told.
     pub listeners: Listeners,
+    /// What is claimed beside what commands claim.
+    pub own: OwnFiles,
     /// How often to compare.
     pub interval: Duration,
     /// Differences repaired since the start, for Status.
@@ -98,6 +102,7 @@ pub struct ReconcilerArgs {
 pub struct ReconcilerState {
     work: Work,
     owners: Owners,
+    own: OwnFiles,
     interval: Duration,
     /// Whether a [`ReconcilerMsg::Retry`] is under way.
     retry_due: bool,
@@ -160,6 +165,7 @@ impl Actor for Reconciler {
         Ok(ReconcilerState {
             work: Work::new(listeners, args.standing, args.drift),
             owners: args.owners,
+            own: args.own,
             interval: args.interval,
             retry_due: false,
         })
@@ -168,9 +174,12 @@ impl Actor for Reconciler {
     async fn handle(
         &self,
         myself: ActorRef<ReconcilerMsg>,
-        message: ReconcilerMsg,
+        mut message: ReconcilerMsg,
         state: &mut ReconcilerState,
     ) -> Result<(), ActorProcessingErr> {
+        if let ReconcilerMsg::Adopt(desired, _) = &mut message {
+            desired.image.claims.extend(state.own.rows().await);
+        }
         block_in_place(|| state.take(message, &myself));
         state.retry_soon(&myself);
         Ok(())

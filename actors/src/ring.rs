@@ -7,12 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use syva_model::kernel::{EventSource, KernelError, KernelEvent};
+use syva_model::hook::Hook;
+use syva_model::image::CgroupId;
+use syva_model::kernel::{EventSource, KernelError, KernelEvent, Verdict};
 use tokio::sync::Semaphore;
 
 use crate::address::Address;
 use crate::fanout::{Batch, FanoutMsg, Losses};
 use crate::loader::LoaderMsg;
+use crate::membership::MembershipMsg;
+use crate::reconciler::ReconcilerMsg;
 
 /// How long one wait on the ring lasts at most; so long may a stop take.
 pub(crate) const WAIT: Duration = Duration::from_millis(100);
@@ -36,6 +40,10 @@ pub struct RingArgs {
     pub loader: Address<LoaderMsg>,
     /// Who gets the events.
     pub fanout: Address<FanoutMsg>,
+    /// Who moves back what a zone has pulled in.
+    pub membership: Address<MembershipMsg>,
+    /// Who then writes anew what the kernel has parked.
+    pub reconciler: Address<ReconcilerMsg>,
     /// How many may be under way.
     pub in_flight: Arc<Semaphore>,
     /// Events dropped in user space.
@@ -125,6 +133,7 @@ fn read(
     while !stop.load(Ordering::Acquire) {
         let mut portion: Vec<KernelEvent> = Vec::new();
         let polled = source.poll(WAIT, &mut |event| {
+            give_back(&event, args);
             portion.push(event);
             if portion.len() == PORTION {
                 hand_on(std::mem::take(&mut portion), lost, args);
@@ -136,6 +145,23 @@ fn read(
         *lost += unreadable;
     }
     Ok(())
+}
+
+/// A zone was killed for pulling another's process into a cgroup of its own, which the kernel could only
+/// park. Whoever is being restarted misses it: the cgroup is then nobody's, and the log says why.
+fn give_back(event: &KernelEvent, args: &RingArgs) {
+    let pulled = event.hook == Hook::CgroupAttachTask
+        && event.verdict == Verdict::Deny
+        && event.object != event.subject;
+    if !pulled {
+        return;
+    }
+    let home = CgroupId(event.inode);
+    let returned = MembershipMsg::Return(event.object_pid, home);
+    let asked = args.membership.cast(returned).is_ok();
+    if !(asked && args.reconciler.cast(ReconcilerMsg::Nudge).is_ok()) {
+        tracing::error!(pid = event.object_pid, %home, "a process that a zone pulled in is not moved back");
+    }
 }
 
 /// Hands events on, with how many were `lost` since the last that were; or loses these too.

@@ -204,6 +204,7 @@ impl Kernel for LibbpfKernel {
             hooks: Map::new(maps.hook_counters.as_fd(), "hook_counters")?,
             denials: Map::new(maps.denials.as_fd(), "denials")?,
             overflow: Map::new(maps.denials_overflow.as_fd(), "denials_overflow")?,
+            escapes: Map::new(maps.escapes.as_fd(), "escapes")?,
             sites: Map::new(maps.error_sites.as_fd(), "error_sites")?,
             programs,
             cpus: libbpf_rs::num_possible_cpus()

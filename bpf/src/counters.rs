@@ -22,6 +22,7 @@ pub(crate) struct CounterMaps {
     pub(crate) hooks: Map<u32, hook_counts>,
     pub(crate) denials: Map<denial_key, denial_count>,
     pub(crate) overflow: Map<u32, u64>,
+    pub(crate) escapes: Map<u32, u64>,
     pub(crate) sites: Map<u32, u64>,
     pub(crate) programs: Vec<(String, OwnedFd)>,
     pub(crate) cpus: usize,
@@ -127,6 +128,7 @@ impl CounterSource for CounterMaps {
                 .collect::<Result<_, _>>()?,
             denials: self.denials()?,
             denials_overflow: self.sum(&self.overflow, 0)?,
+            escapes: self.sum(&self.escapes, 0)?,
             error_sites: self.sites()?,
         })
     }

@@ -39,7 +39,7 @@ fn what_is_settled_without_looking_is_allowed_whatever_the_rows_say() {
 
 #[test]
 fn the_own_zone_and_unclaimed_files_are_settled_without_looking() {
-    use Operation::{Control, Inspect, Relabel, Use};
+    use Operation::{Control, Govern, Inspect, Relabel, Use};
     let settled = |kind: ObjectKind, operation: Operation, object| {
         syva_settled(kind as u32, operation as u32, 1, object) != 0
     };
@@ -51,4 +51,9 @@ fn the_own_zone_and_unclaimed_files_are_settled_without_looking() {
     assert!(!settled(ObjectKind::File, Use, 2));
     assert!(!settled(ObjectKind::File, Relabel, 1));
     assert!(!settled(ObjectKind::File, Relabel, ZoneId::HOST.0));
+    assert!(settled(ObjectKind::Node, Govern, 1));
+    assert!(!settled(ObjectKind::Node, Use, ZoneId::HOST.0));
+    for kind in [ObjectKind::File, ObjectKind::Node] {
+        assert!(!settled(kind, Govern, ZoneId::HOST.0));
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use libbpf_rs::{MapHandle, RingBuffer, RingBufferBuilder};
 use syva_model::decision::Operation;
-use syva_model::hook::Hook;
+use syva_model::hook::{Hook, ObjectKind};
 use syva_model::image::{CgroupId, ZoneId};
 use syva_model::kernel::{EventSource, KernelError, KernelEvent, Verdict};
 
@@ -87,16 +87,19 @@ impl EventSource for Ring {
 /// A record's event, if it is one.
 fn decode(record: &[u8]) -> Option<KernelEvent> {
     let raw: event = value_of(record)?;
+    let hook = Hook::from_index(raw.hook)?;
     Some(KernelEvent {
         monotonic_ns: raw.monotonic_ns,
-        hook: Hook::from_index(raw.hook)?,
+        hook,
         verdict: match verdict(raw.verdict) {
             verdict::VERDICT_DENY => Verdict::Deny,
             verdict::VERDICT_WOULD_DENY => Verdict::WouldDeny,
+            verdict::VERDICT_ESCAPE => Verdict::Escape,
             _ => return None,
         },
         subject: ZoneId(raw.subject),
         subject_cgroup: CgroupId(raw.subject_cgroup),
+        kind: *ObjectKind::ALL.get(usize::try_from(raw.kind).ok()?)?,
         object: ZoneId(raw.object),
         pid: raw.pid,
         tid: raw.tid,
@@ -107,10 +110,59 @@ fn decode(record: &[u8]) -> Option<KernelEvent> {
         inode: raw.inode,
         claim: (raw.claim.ino != 0).then(|| key_from(&raw.claim)),
         depth: raw.depth,
-        name: text_of(&raw.name),
+        name: match hook {
+            Hook::Bpf => command_name(raw.detail),
+            _ => text_of(&raw.name),
+        },
         applied: raw.applied,
         applying: raw.applying,
     })
+}
+
+/// What `enum bpf_cmd` calls a command: the kernel's interface, which only grows.
+const COMMANDS: [&str; 37] = [
+    "MAP_CREATE",
+    "MAP_LOOKUP_ELEM",
+    "MAP_UPDATE_ELEM",
+    "MAP_DELETE_ELEM",
+    "MAP_GET_NEXT_KEY",
+    "PROG_LOAD",
+    "OBJ_PIN",
+    "OBJ_GET",
+    "PROG_ATTACH",
+    "PROG_DETACH",
+    "PROG_TEST_RUN",
+    "PROG_GET_NEXT_ID",
+    "MAP_GET_NEXT_ID",
+    "PROG_GET_FD_BY_ID",
+    "MAP_GET_FD_BY_ID",
+    "OBJ_GET_INFO_BY_FD",
+    "PROG_QUERY",
+    "RAW_TRACEPOINT_OPEN",
+    "BTF_LOAD",
+    "BTF_GET_FD_BY_ID",
+    "TASK_FD_QUERY",
+    "MAP_LOOKUP_AND_DELETE_ELEM",
+    "MAP_FREEZE",
+    "BTF_GET_NEXT_ID",
+    "MAP_LOOKUP_BATCH",
+    "MAP_LOOKUP_AND_DELETE_BATCH",
+    "MAP_UPDATE_BATCH",
+    "MAP_DELETE_BATCH",
+    "LINK_CREATE",
+    "LINK_UPDATE",
+    "LINK_GET_FD_BY_ID",
+    "LINK_GET_NEXT_ID",
+    "ENABLE_STATS",
+    "ITER_CREATE",
+    "LINK_DETACH",
+    "PROG_BIND_MAP",
+    "TOKEN_CREATE",
+];
+
+fn command_name(number: u32) -> String {
+    let known = usize::try_from(number).ok().and_then(|n| COMMANDS.get(n));
+    known.map_or_else(|| format!("command {number}"), |name| (*name).to_owned())
 }
 
 #[cfg(test)]
@@ -130,8 +182,26 @@ mod tests {
         raw.operation = u32::MAX;
         assert!(decode(bytes_of(&raw)).is_none());
         raw.operation = 0;
+        raw.kind = u32::MAX;
+        assert!(decode(bytes_of(&raw)).is_none());
+        raw.kind = 0;
         raw.verdict = verdict::VERDICT_ALLOW.0;
         assert!(decode(bytes_of(&raw)).is_none());
+    }
+
+    #[test]
+    fn an_event_of_bpf_2_names_the_command() {
+        let mut raw: event = zeroed();
+        raw.verdict = verdict::VERDICT_DENY.0;
+        raw.hook = Hook::Bpf.index();
+        for (number, name) in [
+            (14, "MAP_GET_FD_BY_ID"),
+            (36, "TOKEN_CREATE"),
+            (99, "command 99"),
+        ] {
+            raw.detail = number;
+            assert_eq!(decode(bytes_of(&raw)).unwrap().name, name);
+        }
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(crate) enum Companion {
     SetAcl,
     /// … and that of `inode_removexattr`.
     RemoveAcl,
+    /// The second program of hook `file_ioctl`, of 32-bit programs.
+    IoctlCompat,
     /// Who chose whom a file's signals go to is known.
     Signaller,
     /// Who made a System V object is known, of each kind…
@@ -57,7 +59,7 @@ pub(crate) enum Companion {
 }
 
 /// In the order of attaching: nothing may be decided before what it rests on is kept true.
-const COMPANIONS: [Companion; 18] = [
+const COMPANIONS: [Companion; 19] = [
     Companion::CgroupMkdir,
     Companion::CgroupRelease,
     Companion::Rename,
@@ -66,6 +68,7 @@ const COMPANIONS: [Companion; 18] = [
     Companion::Superblock,
     Companion::SetAcl,
     Companion::RemoveAcl,
+    Companion::IoctlCompat,
     Companion::Signaller,
     // What is gone must be forgotten before anything is remembered.
     Companion::ShmGone,
@@ -88,7 +91,8 @@ impl Companion {
             Companion::Rename => &progs.vfs_rename_exit,
             Companion::Link => &progs.vfs_link_exit,
             Companion::PrivateMount => &progs.clone_private_mount_exit,
-            Companion::Superblock => &progs.sb_set_mnt_opts,
+            Companion::Superblock => &progs.superblock_made,
+            Companion::IoctlCompat => &progs.file_ioctl_compat,
             Companion::SetAcl => &progs.inode_set_acl,
             Companion::RemoveAcl => &progs.inode_remove_acl,
             Companion::Signaller => &progs.file_set_fowner,
@@ -204,6 +208,19 @@ impl Programs {
                 Hook::InodeSetattr => &progs.inode_setattr,
                 Hook::InodeSetxattr => &progs.inode_setxattr,
                 Hook::InodeRemovexattr => &progs.inode_removexattr,
+                Hook::FilePermission => &progs.file_permission,
+                Hook::Bpf => &progs.bpf,
+                Hook::CgroupCanFork => &progs.cgroup_can_fork,
+                Hook::CgroupAttachTask => &progs.cgroup_attach_task,
+                Hook::SbUmount => &progs.sb_umount,
+                Hook::KernelLoadData => &progs.kernel_load_data,
+                Hook::KernelReadFile => &progs.kernel_read_file,
+                Hook::LockedDown => &progs.locked_down,
+                Hook::SbSetMntOpts => &progs.sb_set_mnt_opts,
+                Hook::PerfEventOpen => &progs.perf_event_open,
+                Hook::FileIoctl => &progs.file_ioctl,
+                Hook::Settime => &progs.settime,
+                Hook::Syslog => &progs.syslog,
                 Hook::TaskSetnice => &progs.task_setnice,
                 Hook::TaskSetioprio => &progs.task_setioprio,
                 Hook::TaskSetscheduler => &progs.task_setscheduler,
@@ -258,6 +275,9 @@ impl Programs {
                     }
                     Companion::SetAcl => {
                         "inode_set_acl: access control lists of other zones' files can be set"
+                    }
+                    Companion::IoctlCompat => {
+                        "file_ioctl_compat: 32-bit programs can type into terminals of other zones"
                     }
                     Companion::RemoveAcl => {
                         "inode_remove_acl: access control lists of other zones' files can be removed"
@@ -317,12 +337,15 @@ pub(crate) fn load(open: OpenSyvaSkel<'static>) -> Result<SyvaSkel<'static>, Ker
     })
 }
 
+/// What the engine claims for itself needs no capacity.
+const OWN_CLAIMS: u32 = 8;
+
 fn size(open: &mut OpenSyvaSkel<'_>, capacity: &Capacity) -> Result<(), KernelError> {
     let maps = &mut open.maps;
     for (map, rows) in [
         (&mut maps.zones, capacity.zones),
         (&mut maps.members, capacity.members),
-        (&mut maps.claims, capacity.claims),
+        (&mut maps.claims, capacity.claims.saturating_add(OWN_CLAIMS)),
         (&mut maps.pairs, capacity.pairs),
         (&mut maps.host_sockets, capacity.host_sockets),
     ] {

@@ -97,7 +97,7 @@ fn may_look() -> Result<(), KernelError> {
 }
 
 fn hook_of(program: &ProgramInfo) -> Option<Hook> {
-    if program.ty != ProgramType::Lsm {
+    if !matches!(program.ty, ProgramType::Lsm | ProgramType::Tracing) {
         return None;
     }
     let name = program.name.to_str()?;
@@ -138,6 +138,7 @@ fn counters(
         hooks: open("hook_counters", &ids, maps)?,
         denials: open("denials", &ids, maps)?,
         overflow: open("denials_overflow", &ids, maps)?,
+        escapes: open("escapes", &ids, maps)?,
         sites: open("error_sites", &ids, maps)?,
         programs: fds,
         cpus: libbpf_rs::num_possible_cpus()

@@ -37,7 +37,7 @@ plain! {
     hook_counts: 40,
     denial_key: 12,
     denial_count: 24,
-    event: 248,
+    event: 256,
     facts: 176,
 }
 

@@ -106,6 +106,36 @@ pub(crate) const SITES: &[(&str, &str, &str, bool)] = &[
         HARMLESS,
     ),
     (
+        "CGROUP_FILE",
+        "cgroup_file",
+        "which cgroup a file of a cgroup file system is of could not be read; it was allowed",
+        LETS_THROUGH,
+    ),
+    (
+        "BPF_ATTR",
+        "bpf_attr",
+        "what bpf(2) was asked for could not be read; it was refused to zoned callers",
+        HARMLESS,
+    ),
+    (
+        "MOVED_TASK",
+        "moved_task",
+        "the cgroup that a task is moved or started from or into could not be read; it was allowed",
+        LETS_THROUGH,
+    ),
+    (
+        "PARK",
+        "park",
+        "the cgroup that a foreign task was pulled into could not be made nobody's",
+        LETS_THROUGH,
+    ),
+    (
+        "KILL",
+        "kill",
+        "a caller that had to be killed could not be",
+        LETS_THROUGH,
+    ),
+    (
         "SIGNALLER",
         "signaller",
         "who chose whom a file's signals go to could not be recorded; whoever brings one about is judged",

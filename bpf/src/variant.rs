@@ -23,6 +23,8 @@ pub(crate) fn fit(open: &mut OpenSyvaSkel<'_>) -> Result<(), KernelError> {
         // One more than before they were given the mapping of ids.
         rodata.setattr_is_idmapped = u32::from(arguments("inode_setattr") == Some(3));
         rodata.xattr_is_idmapped = u32::from(arguments("inode_setxattr") == Some(6));
+        rodata.perf_has_attributes = u32::from(arguments("perf_event_open") == Some(2));
+        rodata.bpf_tells_origin = u32::from(arguments("bpf") == Some(4));
     }
     let progs = &mut open.progs;
     for (program, hook) in [

@@ -25,15 +25,20 @@ pub enum Operation {
     /// Changing what a claim reaches: linking a file to where its label would be another, renaming
     /// what is claimed itself. Nothing opens it to a zone that is not privileged.
     Relabel,
+    /// Ruling over what enforcement rests on: cgroups, bpf(2), the BPF file system. The own zone's
+    /// cgroups are free; nothing opens anything else to a zone that is not privileged, not even a
+    /// pair with the host.
+    Govern,
 }
 
 impl Operation {
     /// Every class.
-    pub const ALL: [Operation; 4] = [
+    pub const ALL: [Operation; 5] = [
         Operation::Use,
         Operation::Inspect,
         Operation::Control,
         Operation::Relabel,
+        Operation::Govern,
     ];
 }
 
@@ -48,7 +53,8 @@ pub struct Question {
     pub subject: ZoneId,
     /// The caller's zone row; a zone without one is judged as the strictest.
     pub row: ZoneRow,
-    /// The object's zone. [`ZoneId::HOST`] means unclaimed for files, the host's own else.
+    /// The object's zone. [`ZoneId::HOST`] means unclaimed for files; else the host's task, socket or
+    /// cgroup, or the node.
     pub object: ZoneId,
     /// Whether the pair of the two zones is allowed.
     pub pair: bool,
@@ -86,6 +92,7 @@ pub fn decide(question: &Question) -> Answer {
         // Nothing may reach what is changing zone, nor what the kernel could not identify (I3, I9).
         ZoneId::LIMBO | ZoneId::UNKNOWN => true,
         _ if operation == Operation::Relabel => true,
+        _ if operation == Operation::Govern => object != subject,
         ZoneId::HOST if kind == ObjectKind::File => false,
         // The host in a pair opens tracing its tasks too: the operator named it.
         ZoneId::HOST => !(pair || given && kind == ObjectKind::Socket),
@@ -265,6 +272,40 @@ mod tests {
             ..ask(ObjectKind::Task, ZoneId::HOST, DB)
         };
         assert_eq!(decide(&host), Answer::Allow);
+    }
+
+    #[test]
+    fn the_node_is_opened_by_a_pair_with_the_host_and_what_enforcement_rests_on_by_nothing() {
+        let node = |operation, object, pair| {
+            decide(&Question {
+                operation,
+                pair,
+                ..ask(ObjectKind::Node, WEB, object)
+            })
+        };
+        use Operation::{Govern, Use};
+        for (operation, object, pair, answer) in [
+            (Use, ZoneId::HOST, false, Answer::Deny),
+            (Use, ZoneId::HOST, true, Answer::Allow),
+            (Govern, ZoneId::HOST, true, Answer::Deny),
+            (Govern, DB, true, Answer::Deny),
+            (Govern, WEB, false, Answer::Allow),
+        ] {
+            assert_eq!(
+                node(operation, object, pair),
+                answer,
+                "{operation:?} of {object}, pair {pair}"
+            );
+        }
+        let privileged = Question {
+            operation: Govern,
+            row: ZoneRow {
+                privileged: true,
+                ..ZoneRow::default()
+            },
+            ..ask(ObjectKind::Node, WEB, ZoneId::HOST)
+        };
+        assert_eq!(decide(&privileged), Answer::Allow);
     }
 
     #[test]

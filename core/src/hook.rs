@@ -12,16 +12,19 @@ pub enum ObjectKind {
     Task,
     /// A socket, labelled by the claim it is bound in, else by the cgroup that made it.
     Socket,
+    /// The node itself and the engine on it: the host's. A cgroup's files are the zone's it is in.
+    Node,
     /// A System V object or a key, labelled by the cgroup of the task that made it.
     Ipc,
 }
 
 impl ObjectKind {
-    /// Every kind.
-    pub const ALL: [ObjectKind; 4] = [
+    /// Every kind, by its number in the kernel's events.
+    pub const ALL: [ObjectKind; 5] = [
         ObjectKind::File,
         ObjectKind::Task,
         ObjectKind::Socket,
+        ObjectKind::Node,
         ObjectKind::Ipc,
     ];
 }
@@ -59,7 +62,9 @@ macro_rules! hooks {
 }
 
 hooks! {
-    FileOpen = 0, "file_open", File, "opening a file of another zone";
+    FileOpen = 0, "file_open", File,
+        "opening a file of another zone; opening to write what rules the node (`docs/decisions/0010-engine.md` lists it), another zone's \
+         cgroup, or another zone's task's file in /proc; a block device, and what debugs the kernel, also to read";
     TaskKill = 1, "task_kill", Task, "sending a signal to a task of another zone or of the host";
     UnixStreamConnect = 2, "unix_stream_connect", Socket,
         "connecting to a Unix stream or seqpacket socket of another zone or of the host";
@@ -92,23 +97,46 @@ hooks! {
         "setting an extended attribute or an access control list of a file of another zone";
     InodeRemovexattr = 20, "inode_removexattr", File,
         "removing an extended attribute or an access control list of a file of another zone";
-    TaskSetnice = 21, "task_setnice", Task, "changing the priority of a task of another zone or of the host";
-    TaskSetioprio = 22, "task_setioprio", Task,
+    FilePermission = 21, "file_permission", Node,
+        "writing to a cgroup of another zone or of the host through a descriptor that was open already";
+    Bpf = 22, "bpf", Node,
+        "bpf(2), but for what container runtimes need: programs for sockets and for the devices of own cgroups";
+    CgroupCanFork = 23, "cgroup_can_fork", Node,
+        "starting a task in a cgroup of another zone or of the host (clone3): the caller is killed";
+    CgroupAttachTask = 24, "cgroup_attach_task", Node,
+        "moving a task out of its zone or into the own one, where writing the file could not be refused: the caller is killed";
+    SbUmount = 25, "sb_umount", Node,
+        "unmounting a BPF file system, or anything in the host's mount namespace";
+    KernelLoadData = 26, "kernel_load_data", Node,
+        "loading a kernel module or another kernel (init_module, kexec_load)";
+    KernelReadFile = 27, "kernel_read_file", Node,
+        "loading a kernel module or another kernel from a file (finit_module, kexec_file_load)";
+    LockedDown = 28, "locked_down", Node,
+        "what the kernel can lock down against root: raw memory, I/O ports, registers of processors and of PCI devices, kprobes";
+    SbSetMntOpts = 29, "sb_set_mnt_opts", Node, "mounting a file system that is on a block device";
+    PerfEventOpen = 30, "perf_event_open", Node,
+        "watching a processor, the kernel or a tracepoint (perf_event_open); own tasks in user space are free";
+    FileIoctl = 31, "file_ioctl", Node,
+        "typing into a terminal whose session is another zone's or the host's (TIOCSTI, TIOCLINUX)";
+    Settime = 32, "settime", Node, "setting the clock";
+    Syslog = 33, "syslog", Node, "clearing the kernel's log, or silencing its console";
+    TaskSetnice = 34, "task_setnice", Task, "changing the priority of a task of another zone or of the host";
+    TaskSetioprio = 35, "task_setioprio", Task,
         "changing the I/O priority of a task of another zone or of the host";
-    TaskSetscheduler = 23, "task_setscheduler", Task,
+    TaskSetscheduler = 36, "task_setscheduler", Task,
         "changing the scheduling or the processors of a task of another zone or of the host";
-    TaskSetrlimit = 24, "task_setrlimit", Task, "changing the limits of a task of another zone or of the host";
-    FileSendSigiotask = 25, "file_send_sigiotask", Task,
+    TaskSetrlimit = 37, "task_setrlimit", Task, "changing the limits of a task of another zone or of the host";
+    FileSendSigiotask = 38, "file_send_sigiotask", Task,
         "having a file's signals (F_SETOWN) sent to a task of another zone or of the host";
-    IpcPermission = 26, "ipc_permission", Ipc,
+    IpcPermission = 39, "ipc_permission", Ipc,
         "getting, attaching, reading or changing a System V object of another zone or of the host";
-    ShmShmctl = 27, "shm_shmctl", Ipc,
+    ShmShmctl = 40, "shm_shmctl", Ipc,
         "removing, locking or changing shared memory of another zone or of the host, and asking about it by index";
-    MsgQueueMsgctl = 28, "msg_queue_msgctl", Ipc,
+    MsgQueueMsgctl = 41, "msg_queue_msgctl", Ipc,
         "removing or changing a message queue of another zone or of the host, and asking about it by index";
-    SemSemctl = 29, "sem_semctl", Ipc,
+    SemSemctl = 42, "sem_semctl", Ipc,
         "removing or changing semaphores of another zone or of the host, and asking about them by index";
-    KeyPermission = 30, "key_permission", Ipc,
+    KeyPermission = 43, "key_permission", Ipc,
         "using or seeing a key that another zone has made; other keys are free";
 }
 
@@ -116,6 +144,12 @@ impl Hook {
     /// The index in kernel counters and events.
     pub const fn index(self) -> u32 {
         self as u32
+    }
+
+    /// The hooks that keep the zones apart; the others keep them from the node.
+    pub fn between_zones() -> impl Iterator<Item = Hook> {
+        let all = Hook::ALL.iter().copied();
+        all.filter(|hook| hook.object_kind() != ObjectKind::Node)
     }
 
     /// The hook with that index, if there is one.

@@ -29,6 +29,8 @@ impl ZoneId {
     /// The kernel could not tell (a walk past its bound, a dentry off its root): refused to zoned
     /// callers (I9).
     pub const UNKNOWN: ZoneId = ZoneId(u32::MAX);
+    /// The engine's own files: nobody is in it, and no pair can name it.
+    pub const ENGINE: ZoneId = ZoneId(u32::MAX - 2);
     /// The first id that is reserved; registered zones stay below it.
     pub const FIRST_RESERVED: u32 = u32::MAX - 15;
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decision::Operation;
-use crate::hook::Hook;
+use crate::hook::{Hook, ObjectKind};
 use crate::host_socket::Grant;
 use crate::image::{
     CgroupId, ClaimRow, Control, MapWrite, MemberRow, ObjectKey, Pair, Table, ZoneId, ZoneRow,
@@ -121,6 +121,8 @@ pub struct Counters {
     pub denials: Vec<DenialCount>,
     /// Denials whose pair did not fit the table (exact in sum, I5).
     pub denials_overflow: u64,
+    /// Tasks that were moved out of their zone by one that may.
+    pub escapes: u64,
     /// Failed kernel helpers, by the site's name.
     pub error_sites: Vec<(String, u64)>,
 }
@@ -143,6 +145,8 @@ pub enum Verdict {
     Deny,
     /// Allowed, because the subject's zone is audited.
     WouldDeny,
+    /// No denial: a task was moved out of its zone by one that may, such as the host.
+    Escape,
 }
 
 /// One denial, decoded from the ring buffer.
@@ -158,7 +162,9 @@ pub struct KernelEvent {
     pub subject: ZoneId,
     /// The caller's cgroup.
     pub subject_cgroup: CgroupId,
-    /// The object's zone; [`ZoneId::HOST`] for a host task or socket.
+    /// What kind of object it was: not always the hook's own.
+    pub kind: ObjectKind,
+    /// The object's zone; [`ZoneId::HOST`] for a host task or socket, and for the node.
     pub object: ZoneId,
     /// The caller's process id (tgid) in the initial pid namespace.
     pub pid: u32,

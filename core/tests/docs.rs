@@ -21,6 +21,7 @@ fn table() -> String {
             ObjectKind::Socket => {
                 "the claim it is bound in, else the cgroup that made it; in no zone it is the host's"
             }
+            ObjectKind::Node => "a cgroup's zone; all else is the host's",
             ObjectKind::Ipc => {
                 "the cgroup of the task that made it, or its zone then; in no zone it is the host's"
             }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR MIT
 /*
- * The decision of the hooks, as a program that the kernel runs on request: a packet is a question, the
- * program's return value the answer. A classifier, which every supported kernel can be asked to run.
+ * The decision of the hooks, as a program that the kernel runs on request: a packet is a question,
+ * the program's return value the answer. A classifier, which every supported kernel can be asked to
+ * run.
  */
 #include "kernel_types.h"
 #include "decide.h"
@@ -12,7 +13,7 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 /* No verdict: the packet is too short. */
 #define NOT_ASKED 255
 /* Beside the verdict: it is allowed whatever the rows say. */
-#define SETTLED 256
+#define SETTLED	  256
 
 struct __sk_buff;
 

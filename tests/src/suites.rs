@@ -193,6 +193,28 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "engine",
+        claims: "a zoned root leaves its zone by no way, does not touch the engine, and does not become the host's root",
+        limit: 300,
+        budget: 120,
+        boot: Boot {
+            modules: &["virtio_pci", "virtio_blk", "ext4"],
+            disk: 16,
+            ..Boot::DEFAULT
+        },
+        run: guest::engine::run,
+        ..SUITE
+    },
+    Suite {
+        name: "engine-daemon",
+        claims: "the daemon's own files are out of a zone's reach, what a zone pulls in is given back, escapes are told of",
+        limit: 300,
+        budget: 90,
+        pack: DAEMON,
+        run: guest::engine::daemon::run,
+        ..SUITE
+    },
+    Suite {
         name: "daemon",
         claims: "a daemon keeps zones apart over restarts, drift, a new boot and cgroups that come and go",
         limit: 400,

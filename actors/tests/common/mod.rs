@@ -84,6 +84,7 @@ impl Host {
                 boot: self.boot,
                 clock: || 1_764_000_000_000_000_000,
             },
+            own_paths: Vec::new(),
             reconcile_every: self.interval,
         }
     }
@@ -283,6 +284,7 @@ pub fn event(number: u64) -> KernelEvent {
         verdict: Verdict::Deny,
         subject: ZoneId(1),
         subject_cgroup: CgroupId(1),
+        kind: Hook::FileOpen.object_kind(),
         object: ZoneId(2),
         pid: 1,
         tid: 1,

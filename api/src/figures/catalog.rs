@@ -74,6 +74,8 @@ catalog! {
         "Operations refused to callers of the zone";
     ZONE_DENY_OVERFLOW = Counter "syva_zone_deny_overflow_total" [] "{denial}"
         "Denials that are in no zone's count, because the kernel's table of zone pairs was full";
+    ESCAPES = Counter "syva_escapes_total" [] "{task}"
+        "Processes that were moved out of their zone by one that no zone restricts, such as the host";
     HELPER_ERRORS = Counter "syva_bpf_helper_errors_total" ["site"] "{error}"
         "Failures inside the BPF programs, by the place they happened at";
     MAP_ERRORS = Counter "syva_bpf_map_errors_total" ["operation", "map"] "{error}"

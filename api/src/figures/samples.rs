@@ -146,6 +146,7 @@ impl Figures {
             to.count(&catalog::ZONE_DENY, &labels, denials.count);
         }
         to.count(&catalog::ZONE_DENY_OVERFLOW, &[], counters.denials_overflow);
+        to.count(&catalog::ESCAPES, &[], counters.escapes);
         for (site, count) in &counters.error_sites {
             to.count(&catalog::HELPER_ERRORS, &[site], *count);
         }

@@ -86,6 +86,7 @@ impl Records {
         let (event_name, severity, text) = match denial.kernel.verdict {
             Verdict::Deny => ("syva.denial", Severity::Warn, "WARN"),
             Verdict::WouldDeny => ("syva.audit", Severity::Info, "INFO"),
+            Verdict::Escape => ("syva.escape", Severity::Warn, "WARN"),
         };
         let mut record = self.0.create_log_record();
         record.set_event_name(event_name);
@@ -141,6 +142,7 @@ fn attributes(
         match kernel.verdict {
             Verdict::Deny => "deny",
             Verdict::WouldDeny => "would_deny",
+            Verdict::Escape => "escape",
         },
     );
     to.text("syva.zone", &denial.zone);
@@ -153,7 +155,7 @@ fn attributes(
     to.number("process.pid", kernel.pid);
     to.number("thread.id", kernel.tid);
     to.text("thread.name", &kernel.comm);
-    match kernel.hook.object_kind() {
+    match kernel.kind {
         ObjectKind::File => file(denial, to),
         ObjectKind::Task => {
             to.number("syva.target.pid", kernel.object_pid);
@@ -161,6 +163,12 @@ fn attributes(
         ObjectKind::Socket => {
             to.text("network.transport", "unix");
             to.text("network.peer.address", &denial.path);
+        }
+        ObjectKind::Node => {
+            to.text("syva.target", &denial.path);
+            if kernel.object_pid != 0 {
+                to.number("syva.target.pid", kernel.object_pid);
+            }
         }
         ObjectKind::Ipc => {
             to.text("syva.ipc", &denial.path);

@@ -11,8 +11,8 @@ use crate::v1;
 
 /// What holds for every zone until later versions change it. README and SECURITY.md say the same.
 const NOT_YET: &[&str] = &[
-    "only files (opening, executing, mapping to execute, every change), signals, ptrace and Unix sockets are mediated yet: \
-     leaving a zone's cgroup, bpf(2), shared memory and the network are not",
+    "only files (opening, executing, mapping to execute, every change), signals, ptrace, Unix sockets, cgroups and what rules \
+     the node (bpf(2), disks, kernel parameters, …) are mediated yet: shared memory and the network are not",
 ];
 
 /// What holds besides where nothing is pinned: with `--pin-dir off`, or in memory.
@@ -102,6 +102,7 @@ pub fn reply(known: Known, health: &Health, counters: &Counters) -> v1::StatusRe
             .map(|loaded| loaded.kernel_release.clone())
             .unwrap_or_default(),
         denials_overflow: counters.denials_overflow,
+        escapes: counters.escapes,
         kernel_errors: counters.error_sites.iter().cloned().collect(),
         ..v1::StatusResponse::default()
     }

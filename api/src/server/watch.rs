@@ -28,6 +28,7 @@ pub fn event(delivery: &Delivery) -> v1::DenyEvent {
         decision: match kernel.verdict {
             Verdict::Deny => "deny",
             Verdict::WouldDeny => "would_deny",
+            Verdict::Escape => "escape",
         }
         .to_owned(),
         zone: zone.clone(),
@@ -63,8 +64,12 @@ fn context(denial: &Denial) -> String {
         }
         Hook::PtraceAccessCheck => format!("attaching to process {}", kernel.object_pid),
         Hook::PtraceTraceme => format!("tracing process {}, which asked for it", kernel.object_pid),
-        hook if hook.object_kind() == ObjectKind::Task => format!("process {}", kernel.object_pid),
-        hook if hook.object_kind() == ObjectKind::Ipc => denial.path.clone(),
+        Hook::CgroupAttachTask => format!("process {}, cgroup {}", kernel.object_pid, denial.path),
+        Hook::CgroupCanFork => format!("cgroup {}", denial.path),
+        Hook::Bpf => format!("bpf command {}", denial.path),
+        _ if kernel.kind == ObjectKind::Node => denial.path.clone(),
+        _ if kernel.kind == ObjectKind::Task => format!("process {}", kernel.object_pid),
+        _ if kernel.kind == ObjectKind::Ipc => denial.path.clone(),
         _ => format!("inode {}", kernel.inode),
     }
 }
@@ -103,6 +108,12 @@ fn mutation(hook: Hook, operation: Operation) -> &'static str {
 pub(crate) fn what_failed(denial: &Denial) -> String {
     let kernel = &denial.kernel;
     let who = format!("{} (process {})", kernel.comm, kernel.pid);
+    if kernel.verdict == Verdict::Escape {
+        return format!(
+            "process {} was moved out of zone {}, to cgroup {}, by {who}",
+            kernel.object_pid, denial.zone, denial.path
+        );
+    }
     let what = match kernel.hook {
         Hook::FileOpen => format!("opening {}", denial.path),
         Hook::TaskKill => format!("sending signal {}", kernel.signal),
@@ -111,6 +122,14 @@ pub(crate) fn what_failed(denial: &Denial) -> String {
         Hook::BprmCheckSecurity => format!("executing {}", denial.path),
         Hook::MmapFile => format!("mapping {} to execute it", denial.path),
         Hook::PtraceAccessCheck | Hook::PtraceTraceme => context(denial),
+        Hook::FilePermission => format!("writing {}", denial.path),
+        Hook::Bpf => format!("bpf(2) with {}", denial.path),
+        Hook::CgroupCanFork => format!("starting a process in cgroup {}", denial.path),
+        Hook::CgroupAttachTask => format!(
+            "moving process {}, cgroup {},",
+            kernel.object_pid, denial.path
+        ),
+        Hook::SbUmount => format!("unmounting {}", denial.path),
         Hook::IpcPermission | Hook::KeyPermission => format!("using {}", denial.path),
         Hook::ShmShmctl | Hook::MsgQueueMsgctl | Hook::SemSemctl => {
             format!("removing, changing or asking about {}", denial.path)
@@ -123,8 +142,10 @@ pub(crate) fn what_failed(denial: &Denial) -> String {
     let outcome = match kernel.verdict {
         // What a system call makes of a refusal of ptrace's right is its own: EPERM or EACCES.
         Verdict::Deny if traces(kernel) => "was refused",
+        Verdict::Deny if kills(kernel.hook) => "was answered with SIGKILL",
         Verdict::Deny => "was refused with EPERM",
         Verdict::WouldDeny => "would be refused if the zone were not audited",
+        Verdict::Escape => "was allowed",
     };
     let because = if is_host_socket(kernel) {
         format!(
@@ -137,12 +158,17 @@ pub(crate) fn what_failed(denial: &Denial) -> String {
     format!("{what} by {who} {outcome}{because}")
 }
 
+/// Hooks that cannot refuse, and kill the caller instead.
+fn kills(hook: Hook) -> bool {
+    matches!(hook, Hook::CgroupCanFork | Hook::CgroupAttachTask)
+}
+
 fn traces(kernel: &KernelEvent) -> bool {
     matches!(kernel.operation, Operation::Inspect | Operation::Control)
 }
 
 fn is_host_socket(kernel: &KernelEvent) -> bool {
-    kernel.object == ZoneId::HOST && kernel.hook.object_kind() == ObjectKind::Socket
+    kernel.object == ZoneId::HOST && kernel.kind == ObjectKind::Socket
 }
 
 fn why(denial: &Denial) -> String {
@@ -163,10 +189,19 @@ fn why(denial: &Denial) -> String {
         };
         return format!("processes of zone {zone} may not trace {who}");
     }
-    let object = match kernel.hook.object_kind() {
+    if kernel.verdict == Verdict::Escape {
+        return format!("what is outside zone {zone} is not held to its rules");
+    }
+    if kernel.operation == Operation::Govern {
+        return format!(
+            "zone {zone} may not touch what enforcement rests on, nor other cgroups than its own"
+        );
+    }
+    let object = match kernel.kind {
         ObjectKind::File => "files",
         ObjectKind::Task => "processes",
         ObjectKind::Socket => "sockets",
+        ObjectKind::Node => "node",
         ObjectKind::Ipc if kernel.hook == Hook::KeyPermission => "keys",
         ObjectKind::Ipc => "System V objects",
     };
@@ -180,6 +215,13 @@ fn causes(denial: &Denial) -> Vec<String> {
         target,
         ..
     } = denial;
+    if kernel.verdict == Verdict::Escape {
+        return vec![
+            "a task that no zone restricts wrote the process to another cgroup: no denial, but no rule of the zone \
+             holds for it any more"
+                .to_owned(),
+        ];
+    }
     // Between two zones no command opens tracing, and inside one no pair does.
     let pair =
         kernel.operation == Operation::Use || traces(kernel) && kernel.object == ZoneId::HOST;
@@ -210,7 +252,14 @@ fn causes(denial: &Denial) -> Vec<String> {
     } else if traces(kernel) {
         causes.push("tracing across zones is refused even for an allowed pair".to_owned());
     }
-    if kernel.hook.object_kind() == ObjectKind::File && kernel.object != ZoneId::HOST {
+    if kernel.operation == Operation::Govern {
+        causes.push(
+            "only a privileged zone rules over other cgroups than its own, uses bpf(2) as it likes, or reaches the \
+             BPF file system (syva-cli zones register --type privileged)"
+                .to_owned(),
+        );
+    }
+    if kernel.kind == ObjectKind::File && kernel.object != ZoneId::HOST {
         causes.push(format!(
             "the path is claimed by {target}: syva-cli host-paths list --zone {target}"
         ));
@@ -241,6 +290,7 @@ mod tests {
             verdict: Verdict::Deny,
             subject: ZoneId(1),
             subject_cgroup: CgroupId(7),
+            kind: ObjectKind::Task,
             object: ZoneId(object),
             pid: 2,
             tid: 2,
@@ -274,6 +324,7 @@ mod tests {
         for hook in [Hook::UnixStreamConnect, Hook::UnixMaySend] {
             let at = |object| KernelEvent {
                 hook,
+                kind: ObjectKind::Socket,
                 ..kernel(Operation::Use, object)
             };
             let bus = tell(at(0), "host", "/run/dbus/system_bus_socket");
@@ -291,8 +342,9 @@ mod tests {
 
     #[test]
     fn of_a_change_it_is_said_what_it_was_and_of_a_relabelling_that_nothing_opens_it() {
-        let at = |hook, operation, object| KernelEvent {
+        let at = |hook: Hook, operation, object| KernelEvent {
             hook,
+            kind: hook.object_kind(),
             ..kernel(operation, object)
         };
         let made = tell(at(Hook::InodeMkdir, Operation::Use, 2), "db", "/srv/db/new");

@@ -97,6 +97,7 @@ impl CounterSource for Pretender {
             hooks: vec![hook; Hook::ALL.len()],
             denials: vec![denial(2), denial(3)],
             denials_overflow: 0,
+            escapes: 4,
             error_sites: vec![("read_path".into(), 2)],
         })
     }
@@ -143,6 +144,7 @@ impl Node {
             vantage: syva_actors::vantage::Vantage::own(),
             mode: None,
             facts,
+            own_paths: Vec::new(),
             reconcile_every: Duration::from_secs(3600),
         };
         std::fs::create_dir_all(dir.path().join("cgroup/c1")).expect("a cgroup");

@@ -118,6 +118,7 @@ pub fn event(node: &Node, number: u64) -> KernelEvent {
         verdict: Verdict::Deny,
         subject: ZoneId(1),
         subject_cgroup: node.cgroup(),
+        kind: Hook::FileOpen.object_kind(),
         object: ZoneId(2),
         pid: 4242,
         tid: 4243,
@@ -154,6 +155,7 @@ async fn a_denial_says_who_what_and_under_which_policy() {
     node.memory.emit(event(node, 0));
     let kill = KernelEvent {
         hook: Hook::TaskKill,
+        kind: Hook::TaskKill.object_kind(),
         verdict: Verdict::WouldDeny,
         object_pid: 99,
         signal: 9,

@@ -19,6 +19,8 @@ enum verdict {
 	VERDICT_ALLOW,
 	VERDICT_WOULD_DENY,
 	VERDICT_DENY,
+	/* No answer: what is told of a task that one who may has moved out of its zone. */
+	VERDICT_ESCAPE,
 };
 
 struct question {
@@ -48,14 +50,14 @@ static inline int settled(unsigned int kind, unsigned int operation, unsigned in
 		return 0;
 	if (object == subject)
 		return operation != OPERATION_CONTROL;
-	return object == ZONE_HOST && kind == OBJECT_FILE;
+	return object == ZONE_HOST && kind == OBJECT_FILE && operation != OPERATION_GOVERN;
 }
 
 /*
  * Whether the zone's permissions and pairs open what is not settled. A pair of zones opens their
  * use, never tracing across them; the host in a pair opens both, since the operator named it. A
  * socket that was given is open if it is the host's, and opens nothing else. Nothing opens what
- * would change the reach of a claim.
+ * would change the reach of a claim, nor what enforcement rests on.
  */
 static inline int opened(const struct question *q)
 {
@@ -63,6 +65,8 @@ static inline int opened(const struct question *q)
 		return 0;
 	if (q->object == q->subject)
 		return q->flags & ZONE_FLAG_PTRACE;
+	if (q->operation == OPERATION_GOVERN)
+		return 0;
 	if (q->given && q->kind == OBJECT_SOCKET && q->object == ZONE_HOST)
 		return 1;
 	return q->pair && (q->operation == OPERATION_USE || q->object == ZONE_HOST);

@@ -111,6 +111,7 @@ static __always_inline struct event *event_begin(enum hook hook, enum verdict ve
 	event->verdict = verdict;
 	event->subject = subject->zone;
 	event->object = object;
+	event->kind = kind_of_hook(hook);
 	event->pid = pid_tgid >> 32;
 	event->tid = pid_tgid;
 	if (row) {

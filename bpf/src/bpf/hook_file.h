@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /* File hooks. */
-#include "emit.h"
+#include "node.h"
 #include "overlay.h"
 
 static __always_inline void describe_file(struct event *event, struct file *file)
@@ -36,11 +36,18 @@ static __always_inline int use_file(enum hook hook, const struct subject *subjec
 	return judge_file(hook, subject, file, label_of_file(hook, file));
 }
 
+/* A disk holds every zone's files, whichever of its nodes is opened. */
+static __always_inline bool is_block_device(struct inode *inode)
+{
+	return (inode->i_mode & S_IFMT) == S_IFBLK;
+}
+
 /* open(2) and its kin, by path or by handle; also the kernel's own opens on a task's behalf. */
 SEC("lsm/file_open")
 int BPF_PROG(file_open, struct file *file, int ret)
 {
 	struct subject subject;
+	struct stake stake;
 	__u32 label;
 
 	/* Another BPF program has refused already. */
@@ -48,6 +55,10 @@ int BPF_PROG(file_open, struct file *file, int ret)
 		return ret;
 	if (!current_subject(&subject))
 		return 0;
+	if (stake_in(HOOK_FILE_OPEN, file->f_inode, BPF_CORE_READ(file, f_path.dentry),
+		     file->f_mode & FMODE_WRITE, subject.zone, &stake) ||
+	    is_block_device(file->f_inode))
+		return judge_stake(HOOK_FILE_OPEN, &subject, file, &stake);
 	label = label_of_file(HOOK_FILE_OPEN, file);
 	return judge_file(HOOK_FILE_OPEN, &subject, file,
 			  label_behind_overlay(file, label, subject.zone));
@@ -137,4 +148,28 @@ int BPF_PROG(file_receive, struct file *file, int ret)
 	label = label_of_file(HOOK_FILE_RECEIVE, file);
 	return judge_file(HOOK_FILE_RECEIVE, &subject, file,
 			  label_behind_overlay(file, label, subject.zone));
+}
+
+/*
+ * Every read and write, whichever call it comes from, so of what everyone pays for here there is as
+ * little as can be: a descriptor of a cgroup's file that was open before the caller was in its
+ * zone, or was given to it, is the only thing that is asked about.
+ */
+SEC("lsm/file_permission")
+int BPF_PROG(file_permission, struct file *file, int mask, int ret)
+{
+	struct subject subject;
+	struct stake stake;
+	struct inode *inode;
+
+	if (ret)
+		return ret;
+	if (!(mask & MAY_WRITE))
+		return 0;
+	inode = file->f_inode;
+	if (!is_cgroup_file(inode->i_sb->s_magic) || !current_subject(&subject))
+		return 0;
+	if (!stake_in(HOOK_FILE_PERMISSION, inode, NULL, true, subject.zone, &stake))
+		return 0;
+	return judge_stake(HOOK_FILE_PERMISSION, &subject, file, &stake);
 }

@@ -7,12 +7,13 @@
  * All are inode hooks, not path hooks: they are asked of every change, also of what the kernel
  * does for the caller in a layer of an overlay, and need no CONFIG_SECURITY_PATH.
  */
-#include "emit.h"
+#include "node.h"
 
 /* The answer so far. `entry`: what is told of, or is about to be made. */
 struct change {
 	enum hook hook;
 	enum verdict verdict;
+	enum object_kind kind;
 	enum operation operation;
 	__u32 object;
 	struct dentry *entry;
@@ -25,16 +26,33 @@ static __always_inline void touch(struct change *change, enum operation operatio
 	if (change->verdict != VERDICT_ALLOW)
 		return;
 	change->verdict = ask(OBJECT_FILE, operation, &change->subject, object);
+	change->kind = OBJECT_FILE;
 	change->operation = operation;
 	change->object = object;
 	change->entry = entry;
+}
+
+/* Whether `inode` is the node's own, which is then judged as that. */
+static __always_inline bool touch_stake(struct change *change, struct inode *inode,
+					struct dentry *entry)
+{
+	struct stake stake;
+
+	if (!stake_in(change->hook, inode, entry, true, change->subject.zone, &stake))
+		return false;
+	change->verdict = ask(stake.kind, stake.operation, &change->subject, stake.object);
+	change->kind = stake.kind;
+	change->operation = stake.operation;
+	change->object = stake.object;
+	change->entry = entry;
+	return true;
 }
 
 /* A directory gets, or loses, `entry`. */
 static __always_inline void touch_directory(struct change *change, struct inode *directory,
 					    struct dentry *entry)
 {
-	if (change->verdict == VERDICT_ALLOW)
+	if (change->verdict == VERDICT_ALLOW && !touch_stake(change, directory, entry))
 		touch(change, OPERATION_USE,
 		      label_of_inode(change->hook, directory, entry->d_parent), entry);
 }
@@ -45,7 +63,7 @@ static __always_inline void touch_entry(struct change *change, struct dentry *en
 {
 	struct inode *inode = entry->d_inode;
 
-	if (inode && change->verdict == VERDICT_ALLOW)
+	if (inode && change->verdict == VERDICT_ALLOW && !touch_stake(change, inode, entry))
 		touch(change, OPERATION_USE, label_of_inode(change->hook, inode, entry), entry);
 }
 
@@ -59,8 +77,12 @@ static __always_inline int conclude(struct change *change)
 		return 0;
 	event = event_begin(change->hook, change->verdict, &change->subject, change->object);
 	if (event) {
+		event->kind = change->kind;
 		event->operation = change->operation;
-		describe_dentry(event, change->entry);
+		if (change->kind == OBJECT_FILE)
+			describe_dentry(event, change->entry);
+		else
+			describe_place(event, change->entry);
 		event_end(event);
 	}
 	return answer(change->verdict);

@@ -16,7 +16,14 @@
 #define ENOSPC	 28
 #define S_IFMT	 0170000
 #define S_IFDIR	 0040000
+#define S_IFBLK	 0060000
+#define S_IFCHR	 0020000
 #define S_IFSOCK 0140000
+
+#define FMODE_WRITE	  2
+#define MAY_WRITE	  2
+#define SIGKILL		  9
+#define CLONE_INTO_CGROUP 0x200000000ull
 
 #define SIGIO		    29
 #define PROT_EXEC	    4
@@ -46,17 +53,31 @@ struct qstr {
 	const unsigned char *name;
 };
 
+struct file_system_type {
+	int fs_flags;
+	const char *name;
+};
+
+struct user_namespace {
+	int level;
+};
+
 struct super_block {
 	__u32 s_dev;
+	struct file_system_type *s_type;
 	unsigned long s_magic;
 	struct dentry *s_root;
+	struct user_namespace *s_user_ns;
+	char s_id[32];
 };
 
 struct inode {
+	void *i_private;
 	unsigned short i_mode;
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	unsigned int i_nlink;
+	__u32 i_rdev;
 	struct hlist_head i_dentry;
 	__u32 i_generation;
 };
@@ -79,6 +100,7 @@ struct dentry___flat {
 
 struct vfsmount {
 	struct dentry *mnt_root;
+	struct super_block *mnt_sb;
 };
 
 struct path {
@@ -89,6 +111,7 @@ struct path {
 struct file {
 	struct path f_path;
 	struct inode *f_inode;
+	unsigned int f_mode;
 	void *private_data;
 };
 
@@ -137,7 +160,15 @@ struct renamedata___parents {
 };
 
 struct kernfs_node {
+	struct kernfs_node *parent;
+	const char *name;
+	const void *ns;
 	__u64 id;
+};
+
+/* Since 6.15 it is read under RCU, and has another name. */
+struct kernfs_node___rcu {
+	struct kernfs_node *__parent;
 };
 
 struct cgroup_root {
@@ -171,20 +202,80 @@ struct mount {
 	struct mnt_namespace *mnt_ns;
 };
 
+struct net {
+	struct ns_common ns;
+};
+
 struct nsproxy {
 	struct ipc_namespace *ipc_ns;
 	struct mnt_namespace *mnt_ns;
+	struct net *net_ns;
 };
 
 struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
+};
+
+struct kernel_clone_args {
+	__u64 flags;
+	struct css_set *cset;
+};
+
+struct pid {
+	struct hlist_head tasks[4];
+};
+
+struct ctl_table_set {
+	int (*is_seen)(struct ctl_table_set *set);
+};
+
+struct ctl_table_header {
+	struct ctl_table_set *set;
+};
+
+struct proc_dir_entry {
+	struct proc_dir_entry *parent;
+	const char *name;
+};
+
+struct proc_inode {
+	struct pid *pid;
+	struct proc_dir_entry *pde;
+	struct ctl_table_header *sysctl;
+	struct inode vfs_inode;
+};
+
+struct tty_struct {
+	struct pid *session;
+};
+
+/* Since 5.16. */
+struct tty_struct___ctrl {
+	struct {
+		struct pid *session;
+	} ctrl;
+};
+
+struct tty_file_private {
+	struct tty_struct *tty;
+};
+
 struct task_struct {
+	struct hlist_node pid_links[4];
 	int pid;
 	int tgid;
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
+	struct files_struct *files;
 	__u64 start_time;
 	const struct cred *real_cred;
 	const struct cred *cred;
@@ -249,6 +340,12 @@ struct bpf_iter__task_file {
 };
 
 #pragma clang attribute pop
+
+/* Reasons of locked_down() that are no door: their numbers differ between kernels. */
+enum lockdown_reason___asked {
+	LOCKDOWN_HIBERNATION___asked = 5,
+	LOCKDOWN_XFRM_SECRET___asked = 29,
+};
 
 /* Asked of the running kernel: whether it has bpf_get_current_task_btf() (since 5.11). */
 enum bpf_func_id___task_btf {

@@ -165,6 +165,14 @@ struct {
 	__type(value, __u64);
 } denials_overflow SEC(".maps");
 
+/* Tasks moved out of their zone by one that may. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} escapes SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, SITE_COUNT);

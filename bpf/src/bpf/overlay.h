@@ -134,7 +134,7 @@ int clone_private_mount_exit(__u64 *ctx)
 
 /* The last step of making a superblock, by mount(2) and by fsconfig(2) alike. */
 SEC("lsm/sb_set_mnt_opts")
-int BPF_PROG(sb_set_mnt_opts, struct super_block *sb, void *opts, unsigned long kern_flags,
+int BPF_PROG(superblock_made, struct super_block *sb, void *opts, unsigned long kern_flags,
 	     unsigned long *set_kern_flags, int ret)
 {
 	if (ret)

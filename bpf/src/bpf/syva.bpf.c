@@ -7,6 +7,9 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+#include "hook_bpf.h"
+#include "hook_cgroup.h"
+#include "hook_door.h"
 #include "hook_file.h"
 #include "hook_ipc.h"
 #include "hook_key.h"

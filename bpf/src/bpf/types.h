@@ -185,6 +185,10 @@ struct event {
 	__u32 object_pid;
 	__u32 signal;
 	__u32 operation;
+	__u32 kind;
+	/* A number of the kernel's interface: the command of bpf(2), what is loaded, why it is
+	 * locked down. */
+	__u32 detail;
 	char comm[COMM_BYTES];
 	char name[NAME_BYTES];
 };

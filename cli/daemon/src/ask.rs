@@ -107,6 +107,7 @@ fn from_kernel(out: &Output, daemon: &str, observed: &Observed) -> Result<(), Fa
         "applying_seq": observed.applying,
         "counters_problem": counters.err(),
         "denials_overflow": counters.ok().map(|counters| counters.denials_overflow),
+        "escapes": counters.ok().map(|counters| counters.escapes),
         "hooks": hooks_json(observed, &hooks),
     });
     out.answer(data, || text(observed, attached, &hooks))

@@ -54,12 +54,17 @@ fn main() -> Result<ExitCode> {
 async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
+    let facts = node::facts(&args)?;
     let config = Config {
         journal_dir: args.state_dir.clone(),
         cgroup_root: args.cgroup_root.clone(),
         vantage: node::vantage(&args),
         mode: args.mode.map(Into::into),
-        facts: node::facts(&args)?,
+        own_paths: match args.backend {
+            Backend::Libbpf => node::own_files(&args)?,
+            Backend::Memory => Vec::new(),
+        },
+        facts,
         reconcile_every: args.reconcile_interval,
     };
     // The socket comes first: a second daemon is told so before it touches anything.

@@ -60,16 +60,20 @@ fn cgroup_of(pid: &str, args: &Args) -> Result<String> {
 
 /// The state directory, the socket's directory and the pins, free of symbolic links as claims are.
 fn engine_paths(args: &Args) -> Result<Vec<String>> {
+    let pins = args.pin_dir.0.clone().unwrap_or_else(|| PINS.into());
+    let mut paths = own_files(args)?;
+    paths.push(resolved(&pins)?);
+    Ok(paths)
+}
+
+/// The same without the pins, whose file system no zone reaches.
+pub fn own_files(args: &Args) -> Result<Vec<String>> {
     let socket = args
         .socket_path
         .parent()
         .map(Path::to_path_buf)
         .unwrap_or_default();
-    let own = [
-        args.state_dir.clone(),
-        args.socket_path.clone(),
-        args.pin_dir.0.clone().unwrap_or_else(|| PINS.into()),
-    ];
+    let own = [args.state_dir.clone(), args.socket_path.clone()];
     // A shared directory like /tmp or /run is not the engine's, the socket in it is.
     let dedicated = (socket.file_name() == Some("syva".as_ref())).then_some(socket);
     own.into_iter()

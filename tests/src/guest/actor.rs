@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -12,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::raw::{self, Lease};
 use super::{
-    Failure, changing, keys, mounting, mutating, queues, signalling, sockets, sysv, tracer,
+    Failure, changing, engine, keys, mounting, mutating, queues, signalling, sockets, sysv, tracer,
 };
 
 /// The kernel's answer to an action.
@@ -22,6 +23,8 @@ pub enum Outcome {
     Done,
     /// It was refused with this error number.
     Refused(i32),
+    /// The actor was killed by SIGKILL.
+    Killed,
     /// The actor itself did not work: why.
     Broken(String),
 }
@@ -46,6 +49,12 @@ pub fn act(cgroup: &Path, action: &str, args: &[&Path]) -> Outcome {
 /// The same with an open file, its standard input: opened by this process, which is in no zone.
 pub fn act_on(cgroup: &Path, action: &str, file: File) -> Outcome {
     let status = actor(cgroup, action, &[]).stdin(file).status();
+    outcome(status, cgroup, action)
+}
+
+/// The same with arguments.
+pub fn act_on_with(cgroup: &Path, action: &str, args: &[&Path], file: File) -> Outcome {
+    let status = actor(cgroup, action, args).stdin(file).status();
     outcome(status, cgroup, action)
 }
 
@@ -78,12 +87,15 @@ fn actor(cgroup: &Path, action: &str, args: &[&Path]) -> Command {
 
 /// What an actor's exit status says.
 pub fn outcome(status: io::Result<ExitStatus>, cgroup: &Path, action: &str) -> Outcome {
+    let signal = status.as_ref().ok().and_then(ExitStatus::signal);
+    let killed = signal == Some(Signal::KILL.as_raw());
     match status.map(|status| status.code()) {
         Ok(Some(0)) => Outcome::Done,
         Ok(Some(CANNOT_JOIN)) => Outcome::Broken(format!("cannot join {}", cgroup.display())),
         Ok(Some(NOT_AN_ACTION)) => Outcome::Broken(format!("{action} did not work, or is none")),
         Ok(Some(code)) => Outcome::Refused(code),
-        Ok(None) => Outcome::Broken(String::from("killed by a signal")),
+        Ok(None) if killed => Outcome::Killed,
+        Ok(None) => Outcome::Broken(String::from("ended by a signal")),
         Err(error) => Outcome::Broken(format!("cannot start: {error}")),
     }
 }
@@ -208,6 +220,8 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
         ("opens", [path]) => super::count::opens(path),
         ("maps", [path]) => super::count::maps(path),
         ("makes", [path]) => super::count::makes(path),
+        ("reads", [path]) => super::count::reads(path),
+        ("writes", [path]) => super::count::writes(path),
         ("sends", [_]) => super::count::sends(),
         ("makes-sockets", [_]) => super::count::makes_sockets(),
         ("semaphores", [_]) => super::count::semaphores(),
@@ -231,7 +245,8 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
         ("be-asked", [own, child]) => tracer::be_asked(own, child),
         ("ask", []) => tracer::ask(),
         _ => {
-            let known = mutating::perform(action, args)
+            let known = engine::acting::perform(action, args)
+                .or_else(|| mutating::perform(action, args))
                 .or_else(|| sockets::perform(action, args))
                 .or_else(|| sysv::perform(action, args))
                 .or_else(|| queues::perform(action, args))

@@ -25,8 +25,6 @@ pub fn perform(action: &str, args: &[PathBuf]) -> Option<io::Result<()>> {
         ("set-limit", []) => pid().and_then(|pid| limit(pid, true)),
         ("read-limit", []) => pid().and_then(|pid| limit(pid, false)),
         ("read-priority", []) => pid().and_then(read_priority),
-        ("set-slack", []) => write(first, "timerslack_ns", "60000"),
-        ("set-oom", []) => write(first, "oom_score_adj", "500"),
         ("migrate-pages", []) => pid().and_then(|pid| {
             let nodes: c_ulong = 1;
             let at = &raw const nodes as c_long;
@@ -72,10 +70,6 @@ fn system_call_of_six(call: c_long, [a, b, c, d, e, f]: [c_long; 6]) -> io::Resu
         return Err(io::Error::last_os_error());
     }
     Ok(())
-}
-
-fn write(pid: &Path, name: &str, text: &str) -> io::Result<()> {
-    fs::write(Path::new("/proc").join(pid).join(name), text)
 }
 
 fn set_priority(pid: c_int) -> io::Result<()> {

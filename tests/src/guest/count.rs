@@ -4,14 +4,15 @@
 //! instruction. Opening and closing a file six folders deep never blocks, so two runs agree to the
 //! instruction. The floor is measured with an empty program on the hook. So is mapping to
 //! execute, which every executed program does a few times; bprm_check_security is as file_open. Making and
-//! unlinking a file stands for the mutation hooks. Making a socket has a name get an inode, which is asked about
-//! for makers of queues and shared memory; a semaphore's operation stands for System V IPC.
+//! unlinking a file stands for the mutation hooks, reading and writing a byte for file_permission. Making a socket
+//! has a name get an inode, which is asked about for makers of queues and shared memory; a semaphore's operation
+//! stands for System V IPC.
 
 use std::fs::{self, File};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsFd as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -36,6 +37,8 @@ const TIMES: usize = 5_000;
 const UNZONED: i64 = 80;
 /// What an unzoned caller may pay for a datagram, the trampoline included (some 190).
 const UNZONED_SEND: i64 = UNZONED + 200;
+/// What anyone may pay for reading or writing, the trampoline included (some 190).
+const TRANSFER: i64 = 220;
 /// What a zoned caller may pay over it for a file whose label is cached.
 const CACHED: i64 = 340;
 
@@ -47,6 +50,8 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     let (first, first_map) = (floor(&free, "opens")?, floor(&free, "maps")?);
     let send_floor = measure(&free, "sends")?.min(measure(&free, "sends")?);
     let make_floor = measure(&free, "makes")?.min(measure(&free, "makes")?);
+    let read_floor = measure(&free, "reads")?.min(measure(&free, "reads")?);
+    let write_floor = measure(&free, "writes")?.min(measure(&free, "writes")?);
     let socket_floor = measure(&free, "makes-sockets")?.min(measure(&free, "makes-sockets")?);
     let semaphore_floor = measure(&free, "semaphores")?.min(measure(&free, "semaphores")?);
 
@@ -71,6 +76,10 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     let [unzoned_send, zoned_send] =
         [measure(&free, "sends")?, measure(&zoned, "sends")?].map(|all| all - send_floor);
     let unzoned_make = measure(&free, "makes")? - make_floor;
+    let [unzoned_read, zoned_read] =
+        [measure(&free, "reads")?, measure(&zoned, "reads")?].map(|all| all - read_floor);
+    let [unzoned_write, zoned_write] =
+        [measure(&free, "writes")?, measure(&zoned, "writes")?].map(|all| all - write_floor);
     let [unzoned_socket, zoned_socket] = [
         measure(&free, "makes-sockets")?,
         measure(&zoned, "makes-sockets")?,
@@ -125,6 +134,20 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
         "make and unlink a file with nothing attached: {make_floor}; over it: unzoned +{unzoned_make}; in a folder of \
          the own zone +{zoned_make}"
     ));
+    checks.note(format!(
+        "read a byte with nothing attached: {read_floor}; over it: unzoned +{unzoned_read}; zoned +{zoned_read}"
+    ));
+    checks.note(format!(
+        "write a byte with nothing attached: {write_floor}; over it: unzoned +{unzoned_write}; zoned +{zoned_write}"
+    ));
+    for (what, over) in [
+        ("a reader pays the trampoline", unzoned_read),
+        ("a zoned reader pays the same", zoned_read),
+        ("a writer pays the trampoline", unzoned_write),
+        ("a zoned writer pays the same", zoned_write),
+    ] {
+        checks.that(what, over < TRANSFER, format!("+{over}"));
+    }
     checks.note(format!(
         "make and close a socket with nothing attached: {socket_floor}; over it: unzoned +{unzoned_socket}; zoned \
          +{zoned_socket}"
@@ -213,6 +236,21 @@ pub fn makes(path: &Path) -> io::Result<()> {
         File::create_new(&path)?;
         fs::remove_file(&path)
     })
+}
+
+/// What the actor does for [`measure`]: reads a byte of a file in memory.
+pub fn reads(path: &Path) -> io::Result<()> {
+    let path = path.with_file_name("read");
+    fs::write(&path, "byte")?;
+    let file = File::open(path)?;
+    let mut byte = [0];
+    best(|| file.read_at(&mut byte, 0).map(drop))
+}
+
+/// What the actor does for [`measure`]: writes a byte of a file in memory.
+pub fn writes(path: &Path) -> io::Result<()> {
+    let file = File::create(path.with_file_name("written"))?;
+    best(|| file.write_at(b"b", 0).map(drop))
 }
 
 /// What the actor does for [`measure`]: sends a datagram between the ends of a pair, and takes it.

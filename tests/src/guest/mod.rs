@@ -13,6 +13,7 @@ pub mod disk_full;
 pub mod docs;
 pub mod empty_open;
 pub mod enforce;
+pub mod engine;
 pub mod gapless;
 pub mod harness;
 pub mod host;

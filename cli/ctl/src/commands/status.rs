@@ -63,6 +63,10 @@ fn status_text(status: &StatusResponse) -> Vec<String> {
             "denials whose zone pair did not fit the kernel's table",
             status.denials_overflow,
         ),
+        (
+            "processes moved out of their zone by the host",
+            status.escapes,
+        ),
         ("events lost by slow subscribers", status.events_dropped),
         (
             "differences between journal and kernel repaired",
@@ -225,6 +229,7 @@ fn status_json(status: &StatusResponse) -> Value {
         "journal_seq": status.journal_seq,
         "applied_seq": status.applied_seq,
         "denials_overflow": status.denials_overflow,
+        "escapes": status.escapes,
         "events_dropped": status.events_dropped,
         "drift_repaired": status.drift_repaired,
         "kernel_errors": status.kernel_errors,

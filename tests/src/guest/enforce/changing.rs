@@ -21,13 +21,12 @@ const HARMLESS: &str = "18";
 const DEADLY: &str = "9";
 
 /// What changes a task, and the hook that is asked.
-const CHANGES: [(&str, Hook); 7] = [
+const CHANGES: [(&str, Hook); 6] = [
     ("set-priority", Hook::TaskSetnice),
     ("set-io-priority", Hook::TaskSetioprio),
     ("set-scheduler", Hook::TaskSetscheduler),
     ("set-attributes", Hook::TaskSetscheduler),
     ("set-affinity", Hook::TaskSetscheduler),
-    ("set-slack", Hook::TaskSetscheduler),
     ("set-limit", Hook::TaskSetrlimit),
 ];
 
@@ -76,8 +75,7 @@ fn changes(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
             world.allowed(checks, &claim, &who, action, &[&pid])?;
         }
         let claim = format!("zone two does {action} to itself");
-        let own = if action == "set-slack" { "self" } else { "0" };
-        world.allowed(checks, &claim, &two, action, &[Path::new(own)])?;
+        world.allowed(checks, &claim, &two, action, &[Path::new("0")])?;
     }
     for action in ["read-limit", "read-priority"] {
         let claim = format!("zone two does {action} of it, which is free");

@@ -18,7 +18,7 @@ mod socket_forms;
 mod sockets;
 mod tasks;
 mod tracing;
-mod world;
+pub(super) mod world;
 
 use super::{Checks, Failure};
 use world::World;

@@ -33,7 +33,8 @@ fn attached() -> Attached {
         let ours = Hook::ALL
             .iter()
             .any(|hook| hook.name()[..hook.name().len().min(NAME)] == name);
-        if program.ty == ProgramType::Lsm && ours && linked.contains(&program.id) {
+        let kind = matches!(program.ty, ProgramType::Lsm | ProgramType::Tracing);
+        if kind && ours && linked.contains(&program.id) {
             found.ids.insert(program.id);
             found.tags.entry(name).or_default().insert(program.tag.0);
         }

@@ -35,7 +35,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
 }
 
 fn lines() -> Vec<Line<Scene>> {
-    let mut lines: Vec<Line<Scene>> = Hook::ALL.iter().copied().flat_map(both_ways).collect();
+    let mut lines: Vec<Line<Scene>> = Hook::between_zones().flat_map(both_ways).collect();
     lines.extend(files());
     lines.extend(tasks());
     lines.extend(pairs());
@@ -138,8 +138,7 @@ fn tasks() -> Vec<Line<Scene>> {
 /// An allowed pair opens use, never tracing; once closed it opens nothing.
 fn pairs() -> Vec<Line<Scene>> {
     let mut lines = Vec::new();
-    let (opened, traced): (Vec<Hook>, Vec<Hook>) = Hook::ALL
-        .iter()
+    let (opened, traced): (Vec<Hook>, Vec<Hook>) = Hook::between_zones()
         .partition(|hook| !matches!(hook, Hook::PtraceAccessCheck | Hook::PtraceTraceme));
     for hook in opened {
         let what = format!(
@@ -164,7 +163,7 @@ fn pairs() -> Vec<Line<Scene>> {
             move |s: &Scene| s.after(&ALLOW, hook, &s.stage.db),
         ));
     }
-    for hook in Hook::ALL.iter().copied() {
+    for hook in Hook::between_zones() {
         let what = format!(
             "{} by zone web, on what is zone db's, the pair closed again",
             hook.name()

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The doors through which root in a container becomes root on the host, where they are no files. A
+ * zone does not open them; a pair with the host, whom they belong to, does.
+ */
+#include "node.h"
+
+/* Counts the answer about the node, and tells of a refusal; the hook's return value. */
+static __always_inline int judge_node(enum hook hook, const struct subject *subject, __u32 object,
+				      __u32 detail, const char *name)
+{
+	enum verdict verdict = judge(hook, OBJECT_NODE, OPERATION_USE, subject, object);
+	struct event *event;
+
+	if (verdict == VERDICT_ALLOW)
+		return 0;
+	event = event_begin(hook, verdict, subject, object);
+	if (event) {
+		event->detail = detail;
+		if (name && bpf_probe_read_kernel_str(event->name, sizeof(event->name), name) < 0)
+			count_error(SITE_NAME);
+		event_end(event);
+	}
+	return answer(verdict);
+}
+
+/* Of enum kernel_load_data_id and kernel_read_file_id, which agree. Firmware is loaded by drivers,
+ * in the name of whoever uses the device. */
+#define LOADS_FIRMWARE 1
+
+static __always_inline int loads(enum hook hook, __u32 what, int ret)
+{
+	struct subject subject;
+
+	if (ret)
+		return ret;
+	if (what <= LOADS_FIRMWARE || !current_subject(&subject))
+		return 0;
+	return judge_node(hook, &subject, ZONE_HOST, what, NULL);
+}
+
+/* init_module(2), kexec_load(2). What the kernel itself wants loaded, a task of the host loads. */
+SEC("lsm/kernel_load_data")
+int BPF_PROG(kernel_load_data, int what, bool contents, int ret)
+{
+	return loads(HOOK_KERNEL_LOAD_DATA, what, ret);
+}
+
+/* finit_module(2), kexec_file_load(2). */
+SEC("lsm/kernel_read_file")
+int BPF_PROG(kernel_read_file, struct file *file, int what, bool contents, int ret)
+{
+	return loads(HOOK_KERNEL_READ_FILE, what, ret);
+}
+
+/*
+ * What the kernel locks down against its own root: raw memory, I/O ports, model-specific registers,
+ * PCI registers, kexec, kprobes, reading memory by BPF. Asked where it is about to be done, and
+ * seldom, so that one hook keeps dozens of doors. Not meant: reading whether the machine could
+ * hibernate, and whether a network namespace's own keys are shown.
+ */
+SEC("lsm/locked_down")
+int BPF_PROG(locked_down, int what, int ret)
+{
+	struct subject subject;
+
+	if (ret)
+		return ret;
+	if (!current_subject(&subject))
+		return 0;
+	if (what == bpf_core_enum_value(enum lockdown_reason___asked, LOCKDOWN_HIBERNATION___asked))
+		return 0;
+	if (bpf_core_enum_value_exists(enum lockdown_reason___asked,
+				       LOCKDOWN_XFRM_SECRET___asked) &&
+	    what == bpf_core_enum_value(enum lockdown_reason___asked, LOCKDOWN_XFRM_SECRET___asked))
+		return 0;
+	return judge_node(HOOK_LOCKED_DOWN, &subject, ZONE_HOST, what, NULL);
+}
+
+#define FS_REQUIRES_DEV 1
+
+/*
+ * A file system on a disk is mounted, by mount(2) or fsconfig(2): the last step of both. It shows
+ * files past every claim, and the kernel reads it as what it says.
+ */
+SEC("lsm/sb_set_mnt_opts")
+int BPF_PROG(sb_set_mnt_opts, struct super_block *sb, void *opts, unsigned long kern_flags,
+	     unsigned long *set_kern_flags, int ret)
+{
+	struct subject subject;
+
+	if (ret)
+		return ret;
+	if (!(sb->s_type->fs_flags & FS_REQUIRES_DEV) || !current_subject(&subject))
+		return 0;
+	return judge_node(HOOK_SB_SET_MNT_OPTS, &subject, ZONE_HOST, 0, sb->s_id);
+}
+
+/* Of a processor, of the kernel, of a tracepoint; opening as such (0) is asked of every event. */
+#define PERF_SECURITY_OPEN 0
+
+/* Until 6.12 the attributes come first. */
+const volatile __u32 perf_has_attributes = 0;
+
+/*
+ * perf_event_open(2). A task's own work in user space is its own, and another task's is ptrace's
+ * matter; what is seen of a processor or of the kernel is everyone's.
+ */
+SEC("lsm/perf_event_open")
+int perf_event_open(__u64 *ctx)
+{
+	struct subject subject;
+	__u64 type, ret;
+
+	if (perf_has_attributes) {
+		type = ctx[1];
+		ret = ctx[2];
+		asm volatile("" : "+r"(type), "+r"(ret));
+	} else {
+		type = ctx[0];
+		ret = ctx[1];
+		asm volatile("" : "+r"(type), "+r"(ret));
+	}
+	if ((int)ret)
+		return ret;
+	if ((int)type == PERF_SECURITY_OPEN || !current_subject(&subject))
+		return 0;
+	return judge_node(HOOK_PERF_EVENT_OPEN, &subject, ZONE_HOST, type, NULL);
+}
+
+#define TIOCSTI	    0x5412
+#define TIOCLINUX   0x541c
+#define MAJOR(rdev) ((rdev) >> 20)
+
+/* Terminals whose file says which: consoles and serial lines, /dev/tty, pseudo-terminals. */
+static __always_inline bool is_terminal(__u32 rdev)
+{
+	__u32 major = MAJOR(rdev);
+
+	return major == 4 || major == 5 || (major >= 136 && major <= 143);
+}
+
+/* The zone of a terminal's session; the host's if it has none. */
+static __always_inline __u32 zone_of_terminal(struct file *file)
+{
+	struct tty_file_private *opened = BPF_CORE_READ(file, private_data);
+	struct tty_struct *tty = BPF_CORE_READ(opened, tty);
+	struct tty_struct___ctrl *newer = (void *)tty;
+	struct task_struct *leader;
+	struct pid *session;
+
+	if (bpf_core_field_exists(newer->ctrl))
+		session = BPF_CORE_READ(newer, ctrl.session);
+	else
+		session = BPF_CORE_READ(tty, session);
+	leader = session ? task_of_pid(session) : NULL;
+	if (!leader)
+		return ZONE_HOST;
+	return zone_of_cgroup(BPF_CORE_READ(leader, cgroups, dfl_cgrp, kn, id));
+}
+
+/* Typing into a terminal, or pasting into a console: whoever reads there takes it for its user's.
+ */
+static __always_inline int types(struct file *file, unsigned int cmd, int ret)
+{
+	struct subject subject;
+	struct inode *inode;
+	__u32 object = ZONE_HOST;
+
+	if (ret)
+		return ret;
+	if ((cmd != TIOCSTI && cmd != TIOCLINUX) || !current_subject(&subject))
+		return 0;
+	inode = file->f_inode;
+	if ((inode->i_mode & S_IFMT) != S_IFCHR)
+		return 0;
+	if (is_terminal(inode->i_rdev))
+		object = zone_of_terminal(file);
+	return judge_node(HOOK_FILE_IOCTL, &subject, object, cmd,
+			  (const char *)BPF_CORE_READ(file, f_path.dentry, d_name.name));
+}
+
+SEC("lsm/file_ioctl")
+int BPF_PROG(file_ioctl, struct file *file, unsigned int cmd, unsigned long arg, int ret)
+{
+	return types(file, cmd, ret);
+}
+
+/* Of 32-bit programs, in kernels that ask of them separately. */
+SEC("lsm/file_ioctl_compat")
+int BPF_PROG(file_ioctl_compat, struct file *file, unsigned int cmd, unsigned long arg, int ret)
+{
+	return types(file, cmd, ret);
+}
+
+/* clock_settime(2), settimeofday(2); the kernel has seen to it that the caller has the capability.
+ */
+SEC("lsm/settime")
+int BPF_PROG(settime, const void *ts, const void *tz, int ret)
+{
+	struct subject subject;
+
+	if (ret)
+		return ret;
+	if (!current_subject(&subject))
+		return 0;
+	return judge_node(HOOK_SETTIME, &subject, ZONE_HOST, 0, NULL);
+}
+
+/* syslog(2): from here to there it clears the kernel's log or silences the console. */
+#define SYSLOG_ACTION_READ_CLEAR    4
+#define SYSLOG_ACTION_CONSOLE_LEVEL 8
+
+SEC("lsm/syslog")
+int BPF_PROG(syslog, int type, int ret)
+{
+	struct subject subject;
+
+	if (ret)
+		return ret;
+	if (type < SYSLOG_ACTION_READ_CLEAR || type > SYSLOG_ACTION_CONSOLE_LEVEL ||
+	    !current_subject(&subject))
+		return 0;
+	return judge_node(HOOK_SYSLOG, &subject, ZONE_HOST, type, NULL);
+}

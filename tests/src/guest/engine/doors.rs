@@ -1,0 +1,101 @@
+//! Doors that are no files: modules, kexec, raw memory, perf, the clock, the kernel's log, terminals.
+
+use std::path::Path;
+
+use rustix::io::Errno;
+use syva_model::hook::Hook;
+use syva_model::image::{MapWrite, Pair, ZoneId};
+
+use super::raw_doors;
+use crate::guest::actor::{Outcome, act, act_on, begin_on};
+use crate::guest::enforce::world::{TWO, World};
+use crate::guest::{Checks, Failure};
+
+/// A door, the hook that keeps it, and what it answers to who may pass: nothing, or that what was
+/// brought is rubbish.
+const DOORS: &[(&str, Hook, &[Errno])] = &[
+    ("init-module", Hook::KernelLoadData, &[Errno::NOEXEC]),
+    ("finit-module", Hook::KernelReadFile, &[Errno::NOEXEC]),
+    ("kexec-load", Hook::KernelLoadData, &[]),
+    ("kexec-file-load", Hook::KernelReadFile, &[Errno::NOEXEC]),
+    ("memory", Hook::LockedDown, &[]),
+    ("ports", Hook::LockedDown, &[]),
+    ("iopl", Hook::LockedDown, &[]),
+    ("ioperm", Hook::LockedDown, &[]),
+    ("kcore", Hook::LockedDown, &[]),
+    ("perf-processor", Hook::PerfEventOpen, &[]),
+    ("perf-kernel", Hook::PerfEventOpen, &[]),
+    ("set-clock", Hook::Settime, &[]),
+    ("clear-log", Hook::Syslog, &[]),
+    ("console-level", Hook::Syslog, &[]),
+];
+
+pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
+    let (two, free) = (world.two.clone(), world.free.clone());
+    let privileged = world.privileged.clone();
+    let pair = Pair::new(ZoneId::HOST, TWO);
+    for (door, hook, errors) in DOORS {
+        let action = [Path::new(door)];
+        let open = |outcome: &Outcome| match outcome {
+            Outcome::Done => errors.is_empty(),
+            Outcome::Refused(errno) => errors.iter().any(|e| e.raw_os_error() == *errno),
+            _ => false,
+        };
+        // What this kernel is built without is no door, for anyone.
+        let without = act(&free, "door", &action);
+        if without == Outcome::Refused(Errno::NOSYS.raw_os_error())
+            || without == Outcome::Refused(Errno::NOENT.raw_os_error())
+        {
+            checks.note(format!("this kernel has no {door}"));
+            continue;
+        }
+        let claim = format!("zone two: {door}");
+        world.refused(checks, &claim, *hook, &two, "door", &action)?;
+        for (who, cgroup) in [("a host task", &free), ("a privileged zone", &privileged)] {
+            let (outcome, (denied, _), _) = world.watch(|| act(cgroup, "door", &action))?;
+            let quiet = denied.iter().sum::<u64>() == 0;
+            checks.that(
+                format!("{who}: {door}"),
+                quiet && open(&outcome),
+                format!("{outcome:?}, {denied:?}"),
+            );
+        }
+        world.pairs.write(&MapWrite::PutPair(pair))?;
+        let outcome = act(&two, "door", &action);
+        let claim = format!("zone two, in a pair with the host: {door}");
+        checks.that(claim, open(&outcome), format!("{outcome:?}"));
+        world.pairs.write(&MapWrite::DropPair(pair))?;
+    }
+    for door in ["perf-own", "log-size", "type-into-own-terminal"] {
+        let claim = format!("zone two: {door}");
+        world.allowed(checks, &claim, &two, "door", &[Path::new(door)])?;
+    }
+    terminals(checks, world)
+}
+
+/// A terminal is its session's, whoever got a descriptor of it.
+fn terminals(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
+    let (one, two, free) = (world.one.clone(), world.two.clone(), world.free.clone());
+    let action = "type-into-open-terminal";
+    for (whose, cgroup) in [
+        ("a host's", &free),
+        ("zone one's", &one),
+        ("nobody's", &two),
+    ] {
+        let (_master, slave) = raw_doors::terminal()?;
+        let holder = match whose {
+            "nobody's" => None,
+            _ => Some(begin_on(cgroup, "hold-terminal", &[], slave.try_clone()?)?),
+        };
+        // Until the holder has made it its own it is nobody's, which is refused as well.
+        let claim = format!("zone two types into {whose} terminal");
+        let attempt = || act_on(&two, action, slave);
+        let hook = Hook::FileIoctl;
+        world.refused_as(checks, &claim, hook, Errno::PERM, attempt)?;
+        drop(holder);
+    }
+    let (_master, slave) = raw_doors::terminal()?;
+    let _holder = begin_on(&free, "hold-terminal", &[], slave.try_clone()?)?;
+    let claim = "a host task types into a host's terminal";
+    world.goes_on(checks, claim, || act_on(&free, action, slave))
+}

@@ -1,0 +1,180 @@
+//! System calls that open doors to the host.
+#![allow(unsafe_code)]
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::path::Path;
+
+use nix::libc;
+
+/// What is no kernel module, and no kernel.
+const RUBBISH: [u8; 4096] = [7; 4096];
+
+/// Goes through the door called `name`.
+pub fn perform(name: &Path) -> io::Result<()> {
+    match name.to_str().unwrap_or_default() {
+        "init-module" => init_module(),
+        "finit-module" => finit_module(),
+        "kexec-load" => kexec_load(),
+        "kexec-file-load" => kexec_file_load(),
+        "memory" => File::open("/dev/mem").map(drop),
+        "ports" => File::open("/dev/port").map(drop),
+        "iopl" => call(libc::SYS_iopl, &[3]),
+        "ioperm" => call(libc::SYS_ioperm, &[0x80, 1, 1]),
+        "kcore" => File::open("/proc/kcore").map(drop),
+        "perf-processor" => perf(-1, 0, true),
+        "perf-kernel" => perf(0, -1, false),
+        "perf-own" => perf(0, -1, true),
+        "set-clock" => set_clock(),
+        "clear-log" => call(libc::SYS_syslog, &[5, 0, 0]),
+        "console-level" => call(libc::SYS_syslog, &[8, 0, 7]),
+        "log-size" => call(libc::SYS_syslog, &[10, 0, 0]),
+        "type-into-terminal" => type_into(0),
+        "type-into-own-terminal" => type_into_own(),
+        _ => Err(io::ErrorKind::InvalidInput.into()),
+    }
+}
+
+fn call(number: i64, args: &[i64]) -> io::Result<()> {
+    let arg = |n: usize| args.get(n).copied().unwrap_or_default();
+    // SAFETY: these system calls take numbers; pointers among them are null where they are not used.
+    let answer = unsafe { libc::syscall(number, arg(0), arg(1), arg(2), arg(3), arg(4)) };
+    if answer < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+fn init_module() -> io::Result<()> {
+    let (image, length) = (RUBBISH.as_ptr() as i64, RUBBISH.len() as i64);
+    call(libc::SYS_init_module, &[image, length, c"".as_ptr() as i64])
+}
+
+fn rubbish() -> io::Result<File> {
+    let path = "/tmp/engine-rubbish";
+    fs::write(path, RUBBISH)?;
+    File::open(path)
+}
+
+fn finit_module() -> io::Result<()> {
+    let file = rubbish()?;
+    let args = [file.as_raw_fd().into(), c"".as_ptr() as i64, 0];
+    call(libc::SYS_finit_module, &args)
+}
+
+/// Without segments: unloads what was loaded, of which there is nothing.
+fn kexec_load() -> io::Result<()> {
+    call(libc::SYS_kexec_load, &[0, 0, 0, 0])
+}
+
+fn kexec_file_load() -> io::Result<()> {
+    const KEXEC_FILE_NO_INITRAMFS: i64 = 4;
+    let file = rubbish()?;
+    let args = [
+        file.as_raw_fd().into(),
+        -1,
+        1,
+        c"".as_ptr() as i64,
+        KEXEC_FILE_NO_INITRAMFS,
+    ];
+    call(libc::SYS_kexec_file_load, &args)
+}
+
+/// `struct perf_event_attr`, as far as its first version.
+#[repr(C)]
+#[derive(Default)]
+struct PerfEvent {
+    kind: u32,
+    size: u32,
+    config: u64,
+    period: u64,
+    sample_type: u64,
+    read_format: u64,
+    flags: u64,
+    wakeup: u32,
+    bp_type: u32,
+    bp_addr: u64,
+}
+
+const EXCLUDE_KERNEL_AND_HYPERVISOR: u64 = 1 << 5 | 1 << 6;
+
+/// Counts a clock of software, of that task or processor.
+fn perf(pid: i64, processor: i64, user_space_only: bool) -> io::Result<()> {
+    let event = PerfEvent {
+        kind: 1,
+        size: size_of::<PerfEvent>() as u32,
+        flags: if user_space_only {
+            EXCLUDE_KERNEL_AND_HYPERVISOR
+        } else {
+            0
+        },
+        ..PerfEvent::default()
+    };
+    let args = [&raw const event as i64, pid, processor, -1, 0];
+    call(libc::SYS_perf_event_open, &args)
+}
+
+/// Sets the clock to what it is.
+fn set_clock() -> io::Result<()> {
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the structure is there, and is read and written in these calls only.
+    let done = unsafe {
+        libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut now);
+        libc::clock_settime(libc::CLOCK_REALTIME, &raw const now)
+    };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Types a letter into the terminal that is open.
+fn type_into(terminal: i32) -> io::Result<()> {
+    // SAFETY: the call reads one byte, which is there.
+    let done = unsafe { libc::ioctl(terminal, libc::TIOCSTI, c"x".as_ptr()) };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Makes the terminal at `terminal` its own, as the first of a session.
+fn take_terminal(terminal: i32) -> io::Result<()> {
+    // SAFETY: the descriptor is open, and the call takes a number.
+    let done = unsafe {
+        libc::setsid();
+        libc::ioctl(terminal, libc::TIOCSCTTY, 0)
+    };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+fn type_into_own() -> io::Result<()> {
+    // The session is hung up when the other end goes away.
+    // SAFETY: no handler is installed.
+    unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
+    let pair = nix::pty::openpty(None, None)?;
+    take_terminal(pair.slave.as_raw_fd())?;
+    type_into(pair.slave.as_raw_fd())
+}
+
+/// Makes standard input its terminal, and waits until it is killed.
+pub fn hold_terminal() -> io::Result<()> {
+    take_terminal(0)?;
+    loop {
+        // SAFETY: it waits for a signal.
+        unsafe { libc::pause() };
+    }
+}
+
+/// A terminal: who holds it, and what is typed into it.
+pub fn terminal() -> io::Result<(File, File)> {
+    let pair = nix::pty::openpty(None, None)?;
+    Ok((pair.master.into(), pair.slave.into()))
+}
