@@ -69,8 +69,8 @@ pub const ALL: &[Suite] = &[
         name: "load",
         claims: "this kernel accepts every program, alone and with the others",
         gate: EVERY,
-        limit: 300,
-        budget: 90,
+        limit: 600,
+        budget: 180,
         run: guest::load::run,
         ..SUITE
     },
