@@ -60,6 +60,9 @@ fn main() -> Result<()> {
         .cargo_metadata(true)
         .compile("syva_decide");
     println!("cargo:rerun-if-changed=src/host/decide.c");
+    // For the tests that compile the decision into a program of their own.
+    println!("cargo:include={here}/src/bpf");
+    println!("cargo:generated={}", out.display());
     Ok(())
 }
 
@@ -130,7 +133,7 @@ fn model_header() -> String {
     }
     line("\tdefault:\n\t\treturn OBJECT_FILE;\n\t}\n}".into());
     line("\nenum error_site {".into());
-    for (name, _, meaning) in sites::SITES {
+    for (name, _, meaning, _) in sites::SITES {
         line(format!("\tSITE_{name}, /* {meaning} */"));
     }
     line("\tSITE_COUNT,\n};\n\n#endif".into());
@@ -143,5 +146,6 @@ fn kind_name(kind: ObjectKind) -> &'static str {
         ObjectKind::Task => "TASK",
         ObjectKind::Socket => "SOCKET",
         ObjectKind::Node => "NODE",
+        ObjectKind::Ipc => "IPC",
     }
 }

@@ -245,8 +245,11 @@ fn describe(kernel: KernelEvent, atlas: &Atlas) -> Denial {
         Some(claim) if kernel.depth == 1 => format!("{claim}/{}", kernel.name),
         // What lies between is not in the event.
         Some(claim) => format!("{claim}/…/{}", kernel.name),
-        None if kernel.kind == ObjectKind::Task => String::new(),
-        None => kernel.name.clone(),
+        None => match kernel.kind {
+            ObjectKind::Task => String::new(),
+            ObjectKind::Ipc => format!("{} {}", kernel.name, kernel.inode),
+            ObjectKind::File | ObjectKind::Socket | ObjectKind::Node => kernel.name.clone(),
+        },
     };
     let (zone, target) = (atlas.zone(kernel.subject), atlas.zone(kernel.object));
     Denial {

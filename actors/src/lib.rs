@@ -20,6 +20,7 @@ pub mod cgroups;
 pub mod control;
 pub mod drift;
 pub mod engine;
+pub mod failures;
 pub mod fanout;
 pub mod health;
 pub mod history;

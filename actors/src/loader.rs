@@ -1,6 +1,7 @@
 //! The loader: owns the kernel object, and hands its parts to their owners.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use syva_model::image::Table;
@@ -8,7 +9,10 @@ use syva_model::kernel::{
     Capacity, ControlStore, CounterSource, EventSource, Kernel, KernelError, Prober, TableStore,
 };
 
+use tokio::task::block_in_place;
+
 use crate::address::{Address, answer};
+use crate::failures::{Failures, LOOK};
 use crate::health::HealthMsg;
 use crate::park::{Lent, Park};
 
@@ -32,6 +36,8 @@ pub enum LoaderMsg {
     Counters(RpcReplyPort<Result<Arc<dyn CounterSource>, KernelError>>),
     /// Detach everything.
     Unload(RpcReplyPort<Result<(), KernelError>>),
+    /// Look for failures in the kernel, and again after a while.
+    Look,
 }
 
 /// What a loader needs. The kernel is parked, so that programs stay attached while it restarts.
@@ -44,20 +50,46 @@ pub struct LoaderArgs {
     pub health: Address<HealthMsg>,
 }
 
+/// The actor's state.
+pub struct LoaderState {
+    kernel: Lent<BoxedKernel>,
+    health: Address<HealthMsg>,
+    failures: Failures,
+}
+
+impl LoaderState {
+    fn look(&mut self) {
+        match self
+            .kernel
+            .counters()
+            .and_then(|counters| counters.let_through())
+        {
+            Ok(found) => {
+                for told in self.failures.look(found, Instant::now()) {
+                    // While health is being restarted it misses a reason, but not the log.
+                    let _ = self.health.cast(told);
+                }
+            }
+            // After an unload there is nothing to read.
+            Err(error) => tracing::debug!(%error, "looking for failures in the kernel"),
+        }
+    }
+}
+
 /// The actor.
 #[derive(Debug)]
 pub struct Loader;
 
 impl Actor for Loader {
     type Msg = LoaderMsg;
-    type State = Lent<BoxedKernel>;
+    type State = LoaderState;
     type Arguments = LoaderArgs;
 
     async fn pre_start(
         &self,
-        _: ActorRef<LoaderMsg>,
+        myself: ActorRef<LoaderMsg>,
         args: LoaderArgs,
-    ) -> Result<Lent<BoxedKernel>, ActorProcessingErr> {
+    ) -> Result<LoaderState, ActorProcessingErr> {
         let mut kernel = args
             .kernel
             .lend()
@@ -70,15 +102,21 @@ impl Actor for Loader {
         })
         .await?;
         args.health.cast(HealthMsg::Loaded(Box::new(loaded?)))?;
-        Ok(kernel)
+        myself.cast(LoaderMsg::Look)?;
+        Ok(LoaderState {
+            kernel,
+            health: args.health,
+            failures: Failures::default(),
+        })
     }
 
     async fn handle(
         &self,
-        _: ActorRef<LoaderMsg>,
+        myself: ActorRef<LoaderMsg>,
         message: LoaderMsg,
-        kernel: &mut Lent<BoxedKernel>,
+        state: &mut LoaderState,
     ) -> Result<(), ActorProcessingErr> {
+        let kernel = &mut state.kernel;
         match message {
             LoaderMsg::Table(table, reply) => answer(reply, kernel.table(table)),
             LoaderMsg::Control(reply) => answer(reply, kernel.control()),
@@ -86,6 +124,10 @@ impl Actor for Loader {
             LoaderMsg::Prober(reply) => answer(reply, kernel.prober()),
             LoaderMsg::Counters(reply) => answer(reply, kernel.counters()),
             LoaderMsg::Unload(reply) => answer(reply, kernel.unload()),
+            LoaderMsg::Look => {
+                block_in_place(|| state.look());
+                myself.send_after(LOOK, || LoaderMsg::Look);
+            }
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use syva_model::hook::Hook;
 use syva_model::image::{CgroupId, Control, Image, MapWrite, MemberRow, ObjectKey, SCHEMA, Table};
 use syva_model::kernel::{
     Capacity, ControlStore, CounterSource, Counters, EventSource, HookCounters, HookState, Kernel,
-    KernelError, KernelEvent, Loaded, ObjectFacts, Prober, Rows, TableStore,
+    KernelError, KernelEvent, LetThrough, Loaded, ObjectFacts, Prober, Rows, TableStore,
 };
 
 /// A kernel's maps, in memory. Clones share them.
@@ -325,5 +325,10 @@ impl CounterSource for MemoryKernel {
             hooks,
             ..Counters::default()
         })
+    }
+
+    /// It has no hooks that could fail.
+    fn let_through(&self) -> Result<Vec<LetThrough>, KernelError> {
+        Ok(Vec::new())
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use syva_model::image::{CgroupId, Control, MapWrite, MemberRow, Table};
 use syva_model::kernel::{
-    Capacity, ControlStore, CounterSource, Counters, EventSource, Kernel, KernelError, Loaded,
-    Prober, Rows, TableStore,
+    Capacity, ControlStore, CounterSource, Counters, EventSource, Kernel, KernelError, LetThrough,
+    Loaded, Prober, Rows, TableStore,
 };
 
 use crate::ledger::Clock;
@@ -156,5 +156,9 @@ impl CounterSource for MeteredCounters {
         let success = outcome.is_ok().then(self.clock);
         self.tally.counter_read(success);
         outcome
+    }
+
+    fn let_through(&self) -> Result<Vec<LetThrough>, KernelError> {
+        self.source.let_through()
     }
 }

@@ -7,7 +7,9 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use libbpf_rs::libbpf_sys as sys;
 use syva_model::hook::Hook;
 use syva_model::image::ZoneId;
-use syva_model::kernel::{CounterSource, Counters, DenialCount, HookCounters, KernelError};
+use syva_model::kernel::{
+    CounterSource, Counters, DenialCount, HookCounters, KernelError, LetThrough,
+};
 
 use crate::error;
 use crate::map::Map;
@@ -72,18 +74,23 @@ impl CounterMaps {
 
     fn sites(&self) -> Result<Vec<(String, u64)>, KernelError> {
         let mut sites = Vec::new();
-        for (index, (_, name, _)) in (0u32..).zip(SITES) {
+        for (index, (_, name, ..)) in (0u32..).zip(SITES) {
             sites.push(((*name).to_owned(), self.sum(&self.sites, index)?));
         }
-        // The kernel skips a tracing program that is entered again on a CPU where a preempted task is
-        // still in it, and counts that. It concerns the companions (a skipped rename leaves stale
-        // labels), on fully preemptible kernels; from 5.12 until the fix in 6.2 also LSM programs.
-        for (name, program) in &self.programs {
+        sites.extend(self.missed()?);
+        Ok(sites)
+    }
+
+    /// The kernel skips a tracing program that is entered again on a CPU where a preempted task is still in
+    /// it, and counts that. It concerns the companions (a skipped rename leaves stale labels), on fully
+    /// preemptible kernels; from 5.12 until the fix in 6.2 also LSM programs.
+    fn missed(&self) -> Result<Vec<(String, u64)>, KernelError> {
+        let missed = self.programs.iter().map(|(name, program)| {
             let info = program_info(program.as_fd())
                 .map_err(|e| error::from_io("read what was missed by program", name, &e))?;
-            sites.push((format!("missed_{name}"), info.recursion_misses));
-        }
-        Ok(sites)
+            Ok((format!("missed_{name}"), info.recursion_misses))
+        });
+        missed.collect()
     }
 }
 
@@ -124,5 +131,24 @@ impl CounterSource for CounterMaps {
             escapes: self.sum(&self.escapes, 0)?,
             error_sites: self.sites()?,
         })
+    }
+
+    fn let_through(&self) -> Result<Vec<LetThrough>, KernelError> {
+        let mut all = Vec::new();
+        for (index, (_, name, meaning, opens)) in (0u32..).zip(SITES) {
+            if *opens {
+                all.push(LetThrough {
+                    site: (*name).to_owned(),
+                    meaning,
+                    count: self.sum(&self.sites, index)?,
+                });
+            }
+        }
+        all.extend(self.missed()?.into_iter().map(|(site, count)| LetThrough {
+            site,
+            meaning: "a program was skipped where a task was preempted in it",
+            count,
+        }));
+        Ok(all)
     }
 }

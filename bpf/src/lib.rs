@@ -14,6 +14,7 @@ mod control;
 mod counters;
 mod error;
 mod events;
+mod host_namespaces;
 mod iter;
 mod load;
 mod log;

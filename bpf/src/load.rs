@@ -1,8 +1,6 @@
 //! From bytes to programs that run: open with this node's capacity, load, attach.
 
-use std::fs;
 use std::mem::MaybeUninit;
-use std::os::unix::fs::MetadataExt as _;
 
 use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
 use libbpf_rs::{Link, Map, ProgramMut};
@@ -12,7 +10,7 @@ use syva_model::kernel::{Capacity, HookState, KernelError};
 
 use crate::pins::Pins;
 use crate::skel::{OpenSyvaSkel, SyvaSkel, SyvaSkelBuilder};
-use crate::{error, log, variant};
+use crate::{error, host_namespaces, log, variant};
 
 /// A loaded object and what of it is attached.
 pub(crate) struct Programs {
@@ -43,10 +41,25 @@ pub(crate) enum Companion {
     RemoveAcl,
     /// The second program of hook `file_ioctl`, of 32-bit programs.
     IoctlCompat,
+    /// Who chose whom a file's signals go to is known.
+    Signaller,
+    /// Who made a System V object is known, of each kind…
+    ShmMade,
+    MsgMade,
+    SemMade,
+    /// … and forgotten with it.
+    ShmGone,
+    MsgGone,
+    SemGone,
+    /// The same of keys.
+    KeyMade,
+    KeyGone,
+    /// Who made a POSIX queue or shared memory is known.
+    FileMade,
 }
 
 /// In the order of attaching: nothing may be decided before what it rests on is kept true.
-const COMPANIONS: [Companion; 9] = [
+const COMPANIONS: [Companion; 19] = [
     Companion::CgroupMkdir,
     Companion::CgroupRelease,
     Companion::Rename,
@@ -56,6 +69,17 @@ const COMPANIONS: [Companion; 9] = [
     Companion::SetAcl,
     Companion::RemoveAcl,
     Companion::IoctlCompat,
+    Companion::Signaller,
+    // What is gone must be forgotten before anything is remembered.
+    Companion::ShmGone,
+    Companion::MsgGone,
+    Companion::SemGone,
+    Companion::KeyGone,
+    Companion::ShmMade,
+    Companion::MsgMade,
+    Companion::SemMade,
+    Companion::KeyMade,
+    Companion::FileMade,
 ];
 
 impl Companion {
@@ -71,6 +95,16 @@ impl Companion {
             Companion::IoctlCompat => &progs.file_ioctl_compat,
             Companion::SetAcl => &progs.inode_set_acl,
             Companion::RemoveAcl => &progs.inode_remove_acl,
+            Companion::Signaller => &progs.file_set_fowner,
+            Companion::ShmMade => &progs.shm_alloc_security,
+            Companion::MsgMade => &progs.msg_queue_alloc_security,
+            Companion::SemMade => &progs.sem_alloc_security,
+            Companion::ShmGone => &progs.shm_free_security,
+            Companion::MsgGone => &progs.msg_queue_free_security,
+            Companion::SemGone => &progs.sem_free_security,
+            Companion::KeyMade => &progs.key_alloc,
+            Companion::KeyGone => &progs.security_key_free_entry,
+            Companion::FileMade => &progs.d_instantiate,
         }
     }
 }
@@ -111,7 +145,7 @@ impl Programs {
     pub(crate) fn load(capacity: &Capacity, pins: Option<Pins>) -> Result<Programs, KernelError> {
         let mut open = open()?;
         size(&mut open, capacity)?;
-        tell_mount_namespace(&mut open)?;
+        host_namespaces::tell(&mut open)?;
         if let Some(pins) = &pins {
             pins.tell(&mut open)?;
         }
@@ -194,6 +228,16 @@ impl Programs {
                 Hook::FileIoctl => &progs.file_ioctl,
                 Hook::Settime => &progs.settime,
                 Hook::Syslog => &progs.syslog,
+                Hook::TaskSetnice => &progs.task_setnice,
+                Hook::TaskSetioprio => &progs.task_setioprio,
+                Hook::TaskSetscheduler => &progs.task_setscheduler,
+                Hook::TaskSetrlimit => &progs.task_setrlimit,
+                Hook::FileSendSigiotask => &progs.file_send_sigiotask,
+                Hook::IpcPermission => &progs.ipc_permission,
+                Hook::ShmShmctl => &progs.shm_shmctl,
+                Hook::MsgQueueMsgctl => &progs.msg_queue_msgctl,
+                Hook::SemSemctl => &progs.sem_semctl,
+                Hook::KeyPermission => &progs.key_permission,
             };
             hook.again(program, pins);
         }
@@ -244,6 +288,22 @@ impl Programs {
                     }
                     Companion::RemoveAcl => {
                         "inode_remove_acl: access control lists of other zones' files can be removed"
+                    }
+                    Companion::Signaller => {
+                        "file_set_fowner: who has a file's signals sent is not known"
+                    }
+                    Companion::ShmMade | Companion::MsgMade | Companion::SemMade => {
+                        "*_alloc_security: what a zone makes of System V IPC passes for the host's"
+                    }
+                    Companion::ShmGone | Companion::MsgGone | Companion::SemGone => {
+                        "*_free_security: System V objects that are gone fill the table"
+                    }
+                    Companion::KeyMade => "key_alloc: keys that a zone makes are nobody's",
+                    Companion::KeyGone => {
+                        "security_key_free: keys that are gone fill the table of System V objects"
+                    }
+                    Companion::FileMade => {
+                        "d_instantiate: queues and shared memory that a zone makes are nobody's"
                     }
                 };
                 Some(format!("{meaning} ({problem})"))
@@ -298,19 +358,6 @@ fn size(open: &mut OpenSyvaSkel<'_>, capacity: &Capacity) -> Result<(), KernelEr
     ] {
         map.set_max_entries(rows)
             .map_err(|e| error::from_libbpf("size map to", format!("{rows} rows"), &e))?;
-    }
-    Ok(())
-}
-
-/// What is mounted in the mount namespace of the host's first process, the host has mounted.
-fn tell_mount_namespace(open: &mut OpenSyvaSkel<'_>) -> Result<(), KernelError> {
-    let path = "/proc/1/ns/mnt";
-    let inode = fs::metadata(path)
-        .map_err(|e| error::from_io("read the mount namespace of the host", path, &e))?
-        .ino();
-    if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
-        // Namespaces' inode numbers are 32 bits in the kernel.
-        rodata.host_mount_namespace = inode as u32;
     }
     Ok(())
 }

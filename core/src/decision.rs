@@ -1,7 +1,10 @@
 //! The reference decision: what `bpf/src/bpf/decide.h` must answer, question for question.
 //!
 //! It is deliberately the plainest possible statement of D5 and D6. The kernel's `decide()` is
-//! compiled for the host and compared with it over the whole small world (`bpf/src/decide_test.rs`).
+//! compared with it over the whole small [`world`]: compiled for the host (`bpf/src/decide_test.rs`), and in
+//! each kernel (`tests/src/guest/decide.rs`).
+
+pub mod world;
 
 use crate::hook::ObjectKind;
 use crate::host_socket::{Grant, SocketKey};
@@ -174,7 +177,7 @@ mod tests {
 
     #[test]
     fn another_zone_is_refused_and_the_own_zone_is_not() {
-        for kind in [ObjectKind::File, ObjectKind::Task, ObjectKind::Socket] {
+        for kind in ObjectKind::ALL {
             assert_eq!(decide(&ask(kind, WEB, DB)), Answer::Deny);
             assert_eq!(decide(&ask(kind, WEB, WEB)), Answer::Allow);
             assert_eq!(

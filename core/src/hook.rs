@@ -14,15 +14,18 @@ pub enum ObjectKind {
     Socket,
     /// The node itself and the engine on it: the host's. A cgroup's files are the zone's it is in.
     Node,
+    /// A System V object or a key, labelled by the cgroup of the task that made it.
+    Ipc,
 }
 
 impl ObjectKind {
     /// Every kind, by its number in the kernel's events.
-    pub const ALL: [ObjectKind; 4] = [
+    pub const ALL: [ObjectKind; 5] = [
         ObjectKind::File,
         ObjectKind::Task,
         ObjectKind::Socket,
         ObjectKind::Node,
+        ObjectKind::Ipc,
     ];
 }
 
@@ -117,16 +120,34 @@ hooks! {
         "typing into a terminal whose session is another zone's or the host's (TIOCSTI, TIOCLINUX)";
     Settime = 32, "settime", Node, "setting the clock";
     Syslog = 33, "syslog", Node, "clearing the kernel's log, or silencing its console";
-    SbMount = 34, "sb_mount", Node,
+    TaskSetnice = 34, "task_setnice", Task, "changing the priority of a task of another zone or of the host";
+    TaskSetioprio = 35, "task_setioprio", Task,
+        "changing the I/O priority of a task of another zone or of the host";
+    TaskSetscheduler = 36, "task_setscheduler", Task,
+        "changing the scheduling or the processors of a task of another zone or of the host";
+    TaskSetrlimit = 37, "task_setrlimit", Task, "changing the limits of a task of another zone or of the host";
+    FileSendSigiotask = 38, "file_send_sigiotask", Task,
+        "having a file's signals (F_SETOWN) sent to a task of another zone or of the host";
+    IpcPermission = 39, "ipc_permission", Ipc,
+        "getting, attaching, reading or changing a System V object of another zone or of the host";
+    ShmShmctl = 40, "shm_shmctl", Ipc,
+        "removing, locking or changing shared memory of another zone or of the host, and asking about it by index";
+    MsgQueueMsgctl = 41, "msg_queue_msgctl", Ipc,
+        "removing or changing a message queue of another zone or of the host, and asking about it by index";
+    SemSemctl = 42, "sem_semctl", Ipc,
+        "removing or changing semaphores of another zone or of the host, and asking about them by index";
+    KeyPermission = 43, "key_permission", Ipc,
+        "using or seeing a key that another zone has made; other keys are free";
+    SbMount = 44, "sb_mount", Node,
         "mounting where the host sees it, in its mount namespace or through a mount shared with it";
-    MoveMount = 35, "move_mount", Node, "the same by move_mount(2)";
-    SbPivotroot = 36, "sb_pivotroot", Node, "changing the root of the host's mount namespace";
-    SbRemount = 37, "sb_remount", Node,
+    MoveMount = 45, "move_mount", Node, "the same by move_mount(2)";
+    SbPivotroot = 46, "sb_pivotroot", Node, "changing the root of the host's mount namespace";
+    SbRemount = 47, "sb_remount", Node,
         "changing the options of a file system that is on a block device";
-    Capable = 39, "capable", Node,
+    Capable = 48, "capable", Node,
         "what nothing but a capability stands before: removing modules, rebooting, process accounting";
-    PerfEventAlloc = 40, "perf_event_alloc", Task, "watching a task of another zone (perf_event_open)";
-    PathNotify = 38, "path_notify", File,
+    PerfEventAlloc = 49, "perf_event_alloc", Task, "watching a task of another zone (perf_event_open)";
+    PathNotify = 50, "path_notify", File,
         "watching a file of another zone, or all of a file system that holds claims (inotify, fanotify)";
 }
 

@@ -127,6 +127,17 @@ pub struct Counters {
     pub error_sites: Vec<(String, u64)>,
 }
 
+/// A place where the kernel side can fail so that something is allowed for not being known (I9).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LetThrough {
+    /// The site's name, as in [`Counters::error_sites`].
+    pub site: String,
+    /// What happened there, in words.
+    pub meaning: &'static str,
+    /// How often.
+    pub count: u64,
+}
+
 /// What the kernel decided, as it tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -266,6 +277,8 @@ pub trait Prober: Send + Sync {
 pub trait CounterSource: Send + Sync {
     /// All counters, read now.
     fn counters(&self) -> Result<Counters, KernelError>;
+    /// Of the failures those that degrade the node's health, read now: something was let through.
+    fn let_through(&self) -> Result<Vec<LetThrough>, KernelError>;
 }
 
 /// How many rows each map must hold; checked at admission, so that the kernel never discovers it.

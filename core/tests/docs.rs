@@ -14,13 +14,17 @@ fn table() -> String {
     for hook in Hook::ALL {
         let found = match hook.object_kind() {
             ObjectKind::File => {
-                "the nearest claim above it on its file system; unclaimed files are free"
+                "the nearest claim above it on its file system; in POSIX queues and `/dev/shm` else the zone that made it; \
+                 other unclaimed files are free"
             }
             ObjectKind::Task => "the task's cgroup; a task in no zone is the host's",
             ObjectKind::Socket => {
                 "the claim it is bound in, else the cgroup that made it; in no zone it is the host's"
             }
             ObjectKind::Node => "a cgroup's zone; all else is the host's",
+            ObjectKind::Ipc => {
+                "the cgroup of the task that made it, or its zone then; in no zone it is the host's"
+            }
         };
         writeln!(text, "| `{}` | {} | {found} |", hook.name(), hook.denies()).unwrap();
     }

@@ -69,9 +69,16 @@ pub const ALL: &[Suite] = &[
         name: "load",
         claims: "this kernel accepts every program, alone and with the others",
         gate: EVERY,
-        limit: 300,
-        budget: 90,
+        limit: 600,
+        budget: 180,
         run: guest::load::run,
+        ..SUITE
+    },
+    Suite {
+        name: "decide",
+        claims: "this kernel's decision is the reference model's, over every question of a small world",
+        gate: EVERY,
+        run: guest::decide::run,
         ..SUITE
     },
     Suite {
@@ -183,6 +190,31 @@ pub const ALL: &[Suite] = &[
         },
         pack: DAEMON,
         run: guest::attack::run,
+        ..SUITE
+    },
+    Suite {
+        name: "tasks",
+        claims: "another zone's task, or the host's, is not changed and not signalled by any call",
+        limit: 300,
+        budget: 90,
+        run: guest::enforce::change_tasks,
+        ..SUITE
+    },
+    Suite {
+        name: "ipc",
+        claims: "Unix sockets, System V objects, POSIX queues and shared memory are of the zone that made them",
+        limit: 500,
+        budget: 200,
+        run: guest::enforce::ipc,
+        ..SUITE
+    },
+    Suite {
+        name: "failures",
+        claims: "what fails in the kernel is counted by site and hook, and degrades the node by name if it opens something",
+        limit: 300,
+        budget: 90,
+        pack: DAEMON,
+        run: guest::enforce::failures,
         ..SUITE
     },
     Suite {

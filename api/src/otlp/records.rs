@@ -170,8 +170,11 @@ fn attributes(
                 to.number("syva.target.pid", kernel.object_pid);
             }
         }
+        ObjectKind::Ipc => {
+            to.text("syva.ipc", &denial.path);
+        }
     }
-    if kernel.hook == Hook::TaskKill {
+    if matches!(kernel.hook, Hook::TaskKill | Hook::FileSendSigiotask) {
         to.number("syva.signal", kernel.signal);
     }
     if delivery.lost_before > 0 {

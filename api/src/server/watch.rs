@@ -52,7 +52,9 @@ pub fn event(delivery: &Delivery) -> v1::DenyEvent {
 fn context(denial: &Denial) -> String {
     let kernel = &denial.kernel;
     match kernel.hook {
-        Hook::TaskKill => format!("signal {} to process {}", kernel.signal, kernel.object_pid),
+        Hook::TaskKill | Hook::FileSendSigiotask => {
+            format!("signal {} to process {}", kernel.signal, kernel.object_pid)
+        }
         Hook::UnixStreamConnect | Hook::UnixMaySend if denial.path.is_empty() => {
             "an unnamed socket".to_owned()
         }
@@ -66,7 +68,21 @@ fn context(denial: &Denial) -> String {
         Hook::CgroupCanFork => format!("cgroup {}", denial.path),
         Hook::Bpf => format!("bpf command {}", denial.path),
         _ if kernel.kind == ObjectKind::Node => denial.path.clone(),
+        _ if kernel.kind == ObjectKind::Task => format!("process {}", kernel.object_pid),
+        _ if kernel.kind == ObjectKind::Ipc => denial.path.clone(),
         _ => format!("inode {}", kernel.inode),
+    }
+}
+
+/// What a hook of changes to tasks is about, before the task.
+fn task_change(hook: Hook) -> &'static str {
+    match hook {
+        Hook::TaskSetnice => "changing the priority of",
+        Hook::TaskSetioprio => "changing the I/O priority of",
+        Hook::TaskSetscheduler => "changing the scheduling or the processors of",
+        Hook::TaskSetrlimit => "changing the limits of",
+        Hook::FileSendSigiotask => "having a file send",
+        _ => "changing",
     }
 }
 
@@ -118,6 +134,13 @@ pub(crate) fn what_failed(denial: &Denial) -> String {
             kernel.object_pid, denial.path
         ),
         Hook::SbUmount => format!("unmounting {}", denial.path),
+        Hook::IpcPermission | Hook::KeyPermission => format!("using {}", denial.path),
+        Hook::ShmShmctl | Hook::MsgQueueMsgctl | Hook::SemSemctl => {
+            format!("removing, changing or asking about {}", denial.path)
+        }
+        hook if hook.object_kind() == ObjectKind::Task => {
+            format!("{} {}", task_change(hook), context(denial))
+        }
         hook => format!("{} {}", mutation(hook, kernel.operation), denial.path),
     };
     let outcome = match kernel.verdict {
@@ -183,6 +206,8 @@ fn why(denial: &Denial) -> String {
         ObjectKind::Task => "processes",
         ObjectKind::Socket => "sockets",
         ObjectKind::Node => "node",
+        ObjectKind::Ipc if kernel.hook == Hook::KeyPermission => "keys",
+        ObjectKind::Ipc => "System V objects",
     };
     format!("zone {zone} may not reach the {object} of {target}")
 }

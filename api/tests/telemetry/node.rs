@@ -17,7 +17,7 @@ use syva_model::hook::Hook;
 use syva_model::image::{CgroupId, Table, ZoneId};
 use syva_model::kernel::{
     Capacity, ControlStore, CounterSource, Counters, DenialCount, EventSource, HookCounters,
-    Kernel, KernelError, Loaded, Prober, SelfTest, TableStore,
+    Kernel, KernelError, LetThrough, Loaded, Prober, SelfTest, TableStore,
 };
 use syva_rpc::figures::{Build, Source};
 use syva_rpc::http;
@@ -100,6 +100,10 @@ impl CounterSource for Pretender {
             escapes: 4,
             error_sites: vec![("read_path".into(), 2)],
         })
+    }
+
+    fn let_through(&self) -> Result<Vec<LetThrough>, KernelError> {
+        Ok(Vec::new())
     }
 }
 

@@ -24,14 +24,20 @@ static __always_inline void count_error(enum error_site site)
 		add_one(counter);
 }
 
-/* A helper failed while the hook was deciding. */
-static __always_inline void count_hook_error(enum hook hook, enum error_site site)
+/* The hook decided without knowing; what failed is counted already. */
+static __always_inline void count_hook_unknowing(enum hook hook)
 {
 	__u32 index = hook;
 	struct hook_counts *counts = bpf_map_lookup_elem(&hook_counters, &index);
 
 	if (counts)
 		add_one(&counts->error);
+}
+
+/* A helper failed while the hook was deciding. */
+static __always_inline void count_hook_error(enum hook hook, enum error_site site)
+{
+	count_hook_unknowing(hook);
 	count_error(site);
 }
 

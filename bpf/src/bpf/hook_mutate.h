@@ -168,10 +168,10 @@ static __always_inline void links(struct change *change, struct dentry *old,
 	__u32 from, to;
 
 	touch_directory(change, directory, new);
+	touch_entry(change, old);
 	if (!holds_claims(directory->i_sb->s_dev))
 		return;
 	from = label_zone(label_at(old, 0));
-	touch(change, OPERATION_USE, from, old);
 	if (!BPF_CORE_READ(old, d_inode, i_nlink))
 		return;
 	to = label_zone(label_at(new, 0));
@@ -190,15 +190,15 @@ static __always_inline void moves(struct change *change, struct inode *from, str
 
 	touch_directory(change, from, old);
 	touch_directory(change, to, new);
+	touch_entry(change, old);
+	/* As memory: there need not be one, which 6.12 does not believe. */
+	if (BPF_CORE_READ(new, d_inode))
+		touch_entry(change, new);
 	if (!holds_claims(from->i_sb->s_dev))
 		return;
 	label = label_at(old, 0);
-	touch(change, OPERATION_USE, label_zone(label), old);
 	if (label_depth(label) == 0 || is_above_claims(old))
 		touch(change, OPERATION_RELABEL, label_zone(label), old);
-	/* As memory: there need not be one, which 6.12 does not believe. */
-	if (BPF_CORE_READ(new, d_inode))
-		touch(change, OPERATION_USE, label_zone(label_at(new, 0)), new);
 }
 
 /* open(2) with O_CREAT. */

@@ -13,6 +13,7 @@
 #define ENOENT	 2
 #define EEXIST	 17
 #define EINVAL	 22
+#define ENOSPC	 28
 #define S_IFMT	 0170000
 #define S_IFDIR	 0040000
 #define S_IFBLK	 0060000
@@ -24,10 +25,15 @@
 #define SIGKILL		  9
 #define CLONE_INTO_CGROUP 0x200000000ull
 
+#define SIGIO		    29
 #define PROT_EXEC	    4
 #define VM_EXEC		    4
 #define PTRACE_MODE_ATTACH  2
 #define PTRACE_MODE_NOAUDIT 4
+
+/* Only ever pointed to. */
+struct cred;
+struct kernel_siginfo;
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
@@ -113,6 +119,20 @@ struct file {
 	void *private_data;
 };
 
+/* Who gets a file's signals. */
+struct fown_struct {
+};
+
+/* Until 6.12 it is part of the file … */
+struct file___owned {
+	struct fown_struct f_owner;
+};
+
+/* … and then allocated when it is set. */
+struct fown_struct___apart {
+	struct file *file;
+};
+
 struct vm_area_struct {
 	unsigned long vm_flags;
 	struct file *vm_file;
@@ -177,6 +197,10 @@ struct mnt_namespace {
 	struct ns_common ns;
 };
 
+struct ipc_namespace {
+	struct ns_common ns;
+};
+
 struct mount {
 	struct mount *mnt_parent;
 	struct vfsmount mnt;
@@ -194,6 +218,7 @@ struct pid_namespace {
 
 struct nsproxy {
 	struct pid_namespace *pid_ns_for_children;
+	struct ipc_namespace *ipc_ns;
 	struct mnt_namespace *mnt_ns;
 	struct net *net_ns;
 };
@@ -268,7 +293,19 @@ struct task_struct {
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
 	struct files_struct *files;
+	__u64 start_time;
+	const struct cred *real_cred;
+	const struct cred *cred;
 	char comm[16];
+};
+
+struct key {
+	__s32 serial;
+};
+
+/* System V shared memory, a message queue, a set of semaphores. */
+struct kern_ipc_perm {
+	int id;
 };
 
 struct sock_cgroup_data {
@@ -320,10 +357,6 @@ struct bpf_iter__task_file {
 };
 
 #pragma clang attribute pop
-
-/* Only ever pointed to. */
-struct cred;
-struct kernel_siginfo;
 
 /* Reasons of locked_down() that are no door: their numbers differ between kernels. */
 enum lockdown_reason___asked {

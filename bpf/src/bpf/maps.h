@@ -90,6 +90,33 @@ struct {
 	__type(value, struct host_socket);
 } host_sockets SEC(".maps");
 
+/* Whoever last chose whom a file's signals go to, by the file's address. The least used go when it
+ * is full: who fills it is in SECURITY.md. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct signaller_row);
+} signallers SEC(".maps");
+
+/* The System V objects made since the programs are attached, and the zones' keys, by address.
+ * Preallocated: the kernel inserts here. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct ipc_row);
+} ipc_objects SEC(".maps");
+
+/* Not a cache, unlike labels: what is lost here is nobody's. It lives as long as the inode, which
+ * where makers are kept is as long as the file. */
+struct {
+	__uint(type, BPF_MAP_TYPE_INODE_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct file_maker);
+} file_makers SEC(".maps");
+
 /* Not BPF_F_RDONLY_PROG, with which the kernel refuses a writable mapping. No program writes it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

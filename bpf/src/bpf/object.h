@@ -7,6 +7,7 @@
 #define SYVA_OBJECT_H
 
 #include "count.h"
+#include "maker.h"
 #include <bpf/bpf_core_read.h>
 
 /* Deeper objects are UNKNOWN. With 256, 6.1 verifies 430,000 instructions of the million it may. */
@@ -230,6 +231,14 @@ static __always_inline void remember(struct cached_label *cached, __u64 epoch,
 	*(volatile __u64 *)&cached->epoch = epoch;
 }
 
+/* What the hook's walk found, or where that is nothing, who made the file. */
+static __always_inline __u32 or_maker(enum hook hook, __u32 zone, struct inode *inode)
+{
+	if (zone == ZONE_UNKNOWN)
+		count_hook_unknowing(hook);
+	return zone == ZONE_HOST ? zone_of_maker(inode) : zone;
+}
+
 /* The label of an open file's inode. */
 static __always_inline __u32 label_of_file(enum hook hook, struct file *file)
 {
@@ -261,13 +270,14 @@ static __always_inline __u32 label_of_file(enum hook hook, struct file *file)
 		}
 		walk(alias, false, &found);
 	}
-	remember(cached, epoch, dentry, found.zone);
-	return found.zone;
+	zone = or_maker(hook, found.zone, inode);
+	remember(cached, epoch, dentry, zone);
+	return zone;
 }
 
 /*
  * The label of `inode`, known by `dentry`: of a directory whose entries change, or of what a change
- * is made to. Where no claim lies, as on containers' overlays, that is all that is asked.
+ * is made to. Where no claim lies, as on containers' overlays, that is almost all that is asked.
  */
 static __always_inline __u32 label_of_inode(enum hook hook, struct inode *inode,
 					    struct dentry *dentry)
@@ -277,7 +287,7 @@ static __always_inline __u32 label_of_inode(enum hook hook, struct inode *inode,
 	__u32 zone;
 
 	if (!holds_claims(inode->i_sb->s_dev))
-		return ZONE_HOST;
+		return zone_of_maker(inode);
 	epoch = current_epoch();
 	if (has_one_name(inode) && dentry->d_inode == inode) {
 		cached = bpf_inode_storage_get(&labels, inode, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
@@ -286,16 +296,20 @@ static __always_inline __u32 label_of_inode(enum hook hook, struct inode *inode,
 		else if (recall(cached, epoch, &zone))
 			return zone;
 	}
-	zone = label_zone(label_at(dentry, 0));
+	zone = or_maker(hook, label_zone(label_at(dentry, 0)), inode);
 	remember(cached, epoch, dentry, zone);
 	return zone;
 }
 
-/* The label of a file that the verifier does not know to stay, such as a mapping's: not cached. */
+/*
+ * The label of a file that the verifier does not know to stay, such as a mapping's: not cached, and
+ * the storage that names its maker is not for such either.
+ */
 static __always_inline __u32 label_uncached(enum hook hook, struct file *file)
 {
 	struct inode *inode = file->f_inode;
 	struct dentry *dentry = file->f_path.dentry;
+	__u32 zone;
 
 	if (!holds_claims(BPF_CORE_READ(inode, i_sb, s_dev)))
 		return ZONE_HOST;
@@ -305,7 +319,10 @@ static __always_inline __u32 label_uncached(enum hook hook, struct file *file)
 		count_hook_error(hook, SITE_ALIAS);
 		return ZONE_UNKNOWN;
 	}
-	return label_zone(label_at(dentry, 0));
+	zone = label_zone(label_at(dentry, 0));
+	if (zone == ZONE_UNKNOWN)
+		count_hook_unknowing(hook);
+	return zone;
 }
 
 #endif

@@ -49,6 +49,8 @@ static __always_inline __u32 zone_of_socket(enum hook hook, struct sock *sock)
 		struct found found;
 
 		walk(dentry, false, &found);
+		if (found.zone == ZONE_UNKNOWN)
+			count_hook_unknowing(hook);
 		if (found.zone != ZONE_HOST)
 			return found.zone;
 	}

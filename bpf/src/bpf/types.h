@@ -20,6 +20,8 @@ struct object_key {
 	__u64 subvol;
 };
 
+#define COMM_BYTES 16
+
 enum claim_scope {
 	SCOPE_EXACT,
 	SCOPE_SUBTREE,
@@ -63,6 +65,37 @@ struct maker_row {
 	__u64 object;
 	__u64 root;
 	__u64 cgroup;
+};
+
+/* Who last chose whom a file's signals go to. */
+struct signaller_row {
+	__u64 file;
+	__u64 cgroup;
+	__u32 zone;
+	__u32 pid;
+	__u32 tid;
+	__u32 pad;
+	char comm[COMM_BYTES];
+};
+
+enum ipc_kind {
+	IPC_SHM,
+	IPC_MSG,
+	IPC_SEM,
+	IPC_KEY,
+};
+
+/* Who made a System V object or a key: `object`, its address. */
+struct ipc_row {
+	__u64 object;
+	__u64 cgroup;
+	__u32 zone;
+	__u32 kind;
+};
+
+/* The zone whose task made a file; 0 if not known. In the file's inode storage. */
+struct file_maker {
+	__u64 zone;
 };
 
 struct zone_row {
@@ -133,7 +166,6 @@ struct denial_count {
 };
 
 #define NAME_BYTES 128
-#define COMM_BYTES 16
 
 struct event {
 	__u64 monotonic_ns;

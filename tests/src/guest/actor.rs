@@ -12,7 +12,9 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::raw::{self, Lease};
-use super::{Failure, engine, mounting, mutating, sockets, tracer};
+use super::{
+    Failure, changing, engine, keys, mounting, mutating, queues, signalling, sockets, sysv, tracer,
+};
 
 /// The kernel's answer to an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,22 +140,18 @@ impl Drop for Background {
 /// Runs this program again, inside `cgroup`, to do `action` (wait, listen) until it is dropped.
 /// Returns once it is in the cgroup.
 pub fn begin(cgroup: &Path, action: &str, args: &[&Path]) -> Result<Background, Failure> {
-    started(cgroup, action, args, Stdio::null())
+    begin_on(cgroup, action, args, Stdio::null())
 }
 
-/// The same on an open file, its standard input.
-pub fn begin_on(cgroup: &Path, action: &str, file: File) -> Result<Background, Failure> {
-    started(cgroup, action, &[], file.into())
-}
-
-fn started(
+/// The same with that as its standard input.
+pub fn begin_on(
     cgroup: &Path,
     action: &str,
     args: &[&Path],
-    stdin: Stdio,
+    input: impl Into<Stdio>,
 ) -> Result<Background, Failure> {
     let child = actor(cgroup, action, args)
-        .stdin(stdin)
+        .stdin(input)
         .spawn()
         .map(Background)
         .map_err(|error| format!("starting {action}: {error}"))?;
@@ -179,7 +177,8 @@ pub fn receive(cgroup: &Path, path: &Path) -> Result<Background, Failure> {
     bound(cgroup, "receive", path)
 }
 
-fn bound(cgroup: &Path, action: &str, path: &Path) -> Result<Background, Failure> {
+/// The same of whichever action binds a socket there.
+pub fn bound(cgroup: &Path, action: &str, path: &Path) -> Result<Background, Failure> {
     let _ = fs::remove_file(path);
     let listener = begin(cgroup, action, &[path])?;
     for _ in 0..500 {
@@ -213,12 +212,6 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
         ("rename", [from, to]) => fs::rename(from, to),
         ("link", [from, to]) => fs::hard_link(from, to),
         ("kill", [pid, signal]) => kill(pid, signal),
-        ("connect", [path]) => sockets::connect(path),
-        ("listen", [path]) => sockets::listen(path).map(|_socket| wait()),
-        ("receive", [path]) => sockets::receive(path).map(|_socket| wait()),
-        ("send", [path]) => sockets::send(path),
-        ("connect-to-send", [path]) => sockets::connect_to_send(path),
-        ("send-to-self", []) => sockets::send_to_self(),
         ("wait", []) => {
             wait();
             Ok(())
@@ -233,6 +226,8 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
         ("reads", [path]) => super::count::reads(path),
         ("writes", [path]) => super::count::writes(path),
         ("sends", [_]) => super::count::sends(),
+        ("makes-sockets", [_]) => super::count::makes_sockets(),
+        ("semaphores", [_]) => super::count::semaphores(),
         ("exec", [path, rest @ ..]) => exec(path, rest),
         ("exec-open", []) => exec_open(),
         ("map", []) => raw::map(io::stdin(), true),
@@ -253,8 +248,15 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
         ("be-asked", [own, child]) => tracer::be_asked(own, child),
         ("ask", []) => tracer::ask(),
         _ => {
-            match engine::acting::perform(action, args).or_else(|| mutating::perform(action, args))
-            {
+            let known = engine::acting::perform(action, args)
+                .or_else(|| mutating::perform(action, args))
+                .or_else(|| sockets::perform(action, args))
+                .or_else(|| sysv::perform(action, args))
+                .or_else(|| queues::perform(action, args))
+                .or_else(|| keys::perform(action, args))
+                .or_else(|| signalling::perform(action, args))
+                .or_else(|| changing::perform(action, args));
+            match known {
                 Some(result) => result,
                 None => return NOT_AN_ACTION,
             }
@@ -313,7 +315,7 @@ fn kill(pid: &Path, signal: &Path) -> io::Result<()> {
 }
 
 /// Until it is killed.
-fn wait() {
+pub fn wait() {
     loop {
         thread::sleep(Duration::from_secs(60));
     }

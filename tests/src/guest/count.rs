@@ -4,7 +4,9 @@
 //! instruction. Opening and closing a file six folders deep never blocks, so two runs agree to the
 //! instruction. The floor is measured with an empty program on the hook. So is mapping to
 //! execute, which every executed program does a few times; bprm_check_security is as file_open. Making and
-//! unlinking a file stands for the mutation hooks, reading and writing a byte for file_permission.
+//! unlinking a file stands for the mutation hooks, reading and writing a byte for file_permission. Making a socket
+//! has a name get an inode, which is asked about for makers of queues and shared memory; a semaphore's operation
+//! stands for System V IPC.
 
 use std::fs::{self, File};
 use std::io;
@@ -25,7 +27,7 @@ use syva_model::kernel::{Capacity, Kernel as _};
 
 use super::actor::make_cgroup;
 use super::empty_open::EmptyOpenSkelBuilder;
-use super::{Checks, Failure, raw};
+use super::{Checks, Failure, raw, sysv};
 
 const FILE: &str = "/tmp/a/b/c/d/e/f";
 const ROUNDS: usize = 5;
@@ -50,6 +52,8 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     let make_floor = measure(&free, "makes")?.min(measure(&free, "makes")?);
     let read_floor = measure(&free, "reads")?.min(measure(&free, "reads")?);
     let write_floor = measure(&free, "writes")?.min(measure(&free, "writes")?);
+    let socket_floor = measure(&free, "makes-sockets")?.min(measure(&free, "makes-sockets")?);
+    let semaphore_floor = measure(&free, "semaphores")?.min(measure(&free, "semaphores")?);
 
     let mut kernel = LibbpfKernel::new(PathBuf::from("/sys/fs/cgroup"));
     kernel.load(&Capacity::default())?;
@@ -76,6 +80,16 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
         [measure(&free, "reads")?, measure(&zoned, "reads")?].map(|all| all - read_floor);
     let [unzoned_write, zoned_write] =
         [measure(&free, "writes")?, measure(&zoned, "writes")?].map(|all| all - write_floor);
+    let [unzoned_socket, zoned_socket] = [
+        measure(&free, "makes-sockets")?,
+        measure(&zoned, "makes-sockets")?,
+    ]
+    .map(|all| all - socket_floor);
+    let [unzoned_semaphore, zoned_semaphore] = [
+        measure(&free, "semaphores")?,
+        measure(&zoned, "semaphores")?,
+    ]
+    .map(|all| all - semaphore_floor);
     let file = File::open("/tmp/a")?;
     let facts = kernel.prober()?.probe(file.as_fd())?;
     let claim = ClaimRow {
@@ -134,9 +148,27 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     ] {
         checks.that(what, over < TRANSFER, format!("+{over}"));
     }
+    checks.note(format!(
+        "make and close a socket with nothing attached: {socket_floor}; over it: unzoned +{unzoned_socket}; zoned \
+         +{zoned_socket}"
+    ));
+    checks.note(format!(
+        "operate an own semaphore with nothing attached: {semaphore_floor}; over it: unzoned +{unzoned_semaphore}; \
+         zoned +{zoned_semaphore}"
+    ));
+    for (what, paid) in [
+        ("makes a socket", unzoned_socket),
+        ("operates a semaphore", unzoned_semaphore),
+    ] {
+        checks.that(
+            format!("an unzoned caller that {what} pays little more than the trampoline"),
+            paid < UNZONED_SEND,
+            format!("+{paid}"),
+        );
+    }
     checks.that(
-        "an unzoned caller that makes and unlinks a file pays little more than three trampolines",
-        unzoned_make < 3 * UNZONED_SEND,
+        "an unzoned caller that makes and unlinks a file pays little more than four trampolines",
+        unzoned_make < 4 * UNZONED_SEND,
         format!("+{unzoned_make}"),
     );
     checks.that(
@@ -196,8 +228,8 @@ pub fn maps(path: &Path) -> io::Result<()> {
     best(|| raw::map_nowhere(&file))
 }
 
-/// What the actor does for [`measure`]: makes a file beside it, and unlinks it. Three hooks are asked:
-/// of the opening, the making and the unlinking.
+/// What the actor does for [`measure`]: makes a file beside it, and unlinks it. Four programs are
+/// asked: of the opening, the making, the name that gets an inode, and the unlinking.
 pub fn makes(path: &Path) -> io::Result<()> {
     let path = path.with_file_name("made");
     best(|| {
@@ -229,6 +261,17 @@ pub fn sends() -> io::Result<()> {
         one.send(b"datagram")?;
         other.recv(&mut taken).map(drop)
     })
+}
+
+/// What the actor does for [`measure`]: makes a socket, and closes it.
+pub fn makes_sockets() -> io::Result<()> {
+    best(|| UnixDatagram::unbound().map(drop))
+}
+
+/// What the actor does for [`measure`]: operates a semaphore that it has made.
+pub fn semaphores() -> io::Result<()> {
+    let id = sysv::semaphore_of_own()?;
+    best(|| sysv::semaphore(id, 0))
 }
 
 fn best(mut once: impl FnMut() -> io::Result<()>) -> io::Result<()> {

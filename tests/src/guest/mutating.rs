@@ -16,7 +16,7 @@ use rustix::fs::{
 };
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, sendmsg, sendmsg_addr,
 };
 
 use super::{raw, uring};
@@ -57,7 +57,7 @@ pub fn perform(action: &str, args: &[PathBuf]) -> Option<io::Result<()>> {
             rustix::fs::fchmod(io::stdin(), Mode::from_raw_mode(0o711)).map_err(io::Error::from)
         }
         ("map-then-execute", []) => raw::map_then_execute(io::stdin()),
-        ("receive-descriptor", []) => receive_descriptor(io::stdin()),
+        ("receive-descriptor", []) => receive_descriptor(io::stdin()).map(drop),
         ("reopen", []) => File::open("/proc/self/fd/0").map(drop),
         ("open-path-first", [path]) => open_path_first(path),
         ("open-how", [path]) => open_how(path),
@@ -162,30 +162,40 @@ fn name_later(folder: &Path, path: &Path) -> io::Result<()> {
 /// A socket, as a file to be an actor's standard input, in which that descriptor waits.
 pub fn handed_over(descriptor: impl AsFd) -> io::Result<File> {
     let (ours, theirs) = UnixStream::pair()?;
+    hand_over(&ours, descriptor, None)?;
+    Ok(File::from(OwnedFd::from(theirs)))
+}
+
+/// Sends a descriptor: along the socket's connection, or to that address.
+pub fn hand_over(
+    socket: impl AsFd,
+    descriptor: impl AsFd,
+    to: Option<&SocketAddrUnix>,
+) -> io::Result<()> {
     let descriptors = [descriptor.as_fd()];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
     let message = [IoSlice::new(b"take it")];
-    rustix::net::sendmsg(&ours, &message, &mut ancillary, SendFlags::empty())?;
-    Ok(File::from(OwnedFd::from(theirs)))
+    match to {
+        Some(to) => sendmsg_addr(&socket, to, &message, &mut ancillary, SendFlags::empty())?,
+        None => sendmsg(&socket, &message, &mut ancillary, SendFlags::empty())?,
+    };
+    Ok(())
 }
 
 /// Receives a descriptor. That it was withheld is told by its absence alone.
-fn receive_descriptor(socket: impl AsFd) -> io::Result<()> {
+pub fn receive_descriptor(socket: impl AsFd) -> io::Result<OwnedFd> {
     let mut bytes = [0; 16];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut buffers = [IoSliceMut::new(&mut bytes)];
     rustix::net::recvmsg(&socket, &mut buffers, &mut ancillary, RecvFlags::empty())?;
-    let received = ancillary.drain().any(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next().is_some(),
-        _ => false,
+    let received = ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
     });
-    if received {
-        return Ok(());
-    }
-    Err(io::Error::from_raw_os_error(nix::libc::EPERM))
+    received.ok_or_else(|| io::Error::from_raw_os_error(nix::libc::EPERM))
 }
 
 /// A handle as an argument: hexadecimal digits.

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::elf;
 use super::sys::{self, call, text};
-use crate::guest::{Failure, actor, sockets};
+use super::unix;
+use crate::guest::{Failure, actor};
 
 /// What is in every secret, and in the memory of every victim.
 pub const SECRET: &[u8] = b"this is the secret of its owner!";
@@ -243,7 +244,7 @@ fn listen(aim: &Aim) -> io::Result<()> {
         (libc::SOCK_DGRAM, "datagram"),
     ] {
         for path in [aim.path(&format!("{path}.sock")), aim.socket(path)] {
-            let socket = sockets::bound(kind, &path)?;
+            let socket = unix::bound(kind, &path)?;
             thread::spawn(move || answer(kind, &socket));
         }
     }

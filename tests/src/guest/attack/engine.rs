@@ -11,7 +11,7 @@ use syva_model::image::SCHEMA;
 use super::aim::Aim;
 use super::sys::{self, call, halves, text, words};
 use super::technique::{Technique, node};
-use crate::guest::sockets;
+use super::unix;
 
 /// Where the suite's daemon has its socket and its state.
 pub const HOME: &str = "/run/syva";
@@ -188,8 +188,8 @@ pub const ALL: &[Technique] = &[
     ),
     node(
         "its socket",
-        |_, _| sockets::connects(libc::SOCK_STREAM, &home("core.sock")),
-        |it, _| sockets::connects(libc::SOCK_STREAM, &it.path("stream.sock")),
+        |_, _| unix::connects(libc::SOCK_STREAM, &home("core.sock")),
+        |it, _| unix::connects(libc::SOCK_STREAM, &it.path("stream.sock")),
     ),
     node(
         "unlinking its socket",

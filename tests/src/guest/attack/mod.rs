@@ -19,6 +19,7 @@ mod sockets;
 mod sys;
 mod tasks;
 mod technique;
+mod unix;
 
 use std::fs::{self, File};
 use std::io;

@@ -6,21 +6,22 @@ use std::path::{Path, PathBuf};
 use nix::libc;
 
 use super::aim::Aim;
+use super::unix;
 use super::technique::{Technique, zone, zone_and_host};
 use crate::guest::sockets;
 
 pub const ALL: &[Technique] = &[
     zone_and_host("connect(2) of a stream, by path", |it, _| {
-        sockets::connects(libc::SOCK_STREAM, &it.path("stream.sock"))
+        unix::connects(libc::SOCK_STREAM, &it.path("stream.sock"))
     }),
     zone_and_host("connect(2) of a stream, by abstract name", |it, _| {
-        sockets::connects(libc::SOCK_STREAM, &it.socket("stream"))
+        unix::connects(libc::SOCK_STREAM, &it.socket("stream"))
     }),
     zone_and_host("connect(2) of packets, by path", |it, _| {
-        sockets::connects(libc::SOCK_SEQPACKET, &it.path("seqpacket.sock"))
+        unix::connects(libc::SOCK_SEQPACKET, &it.path("seqpacket.sock"))
     }),
     zone_and_host("connect(2) of packets, by abstract name", |it, _| {
-        sockets::connects(libc::SOCK_SEQPACKET, &it.socket("seqpacket"))
+        unix::connects(libc::SOCK_SEQPACKET, &it.socket("seqpacket"))
     }),
     zone_and_host("sendto(2) of a datagram, by path", |it, _| {
         sockets::send(&it.path("datagram.sock"))
@@ -39,23 +40,23 @@ pub const ALL: &[Technique] = &[
         "connect(2) through a symbolic link of one's own",
         |it, own| {
             let link = link(own, &it.path("stream.sock"))?;
-            sockets::connects(libc::SOCK_STREAM, &link)
+            unix::connects(libc::SOCK_STREAM, &link)
         },
     ),
     zone("connect(2) through /proc/PID/root", |it, _| {
         let inside = it.path("stream.sock");
         let inside = inside.strip_prefix("/").map_err(io::Error::other)?;
-        sockets::connects(libc::SOCK_STREAM, &it.proc("root").join(inside))
+        unix::connects(libc::SOCK_STREAM, &it.proc("root").join(inside))
     }),
     zone(
         "connect(2) from a socket that was made in another network namespace",
         |it, _| {
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
-            sockets::connects(libc::SOCK_STREAM, &it.path("stream.sock"))
+            unix::connects(libc::SOCK_STREAM, &it.path("stream.sock"))
         },
     ),
     zone_and_host("a descriptor in a datagram", |it, _| {
-        sockets::send_descriptor(&it.path("datagram.sock"))
+        unix::send_descriptor(&it.path("datagram.sock"))
     }),
 ];
 

@@ -1,11 +1,12 @@
 //! Suite `demo`: the picture of the README, proved on a real kernel with the real programs.
 //!
-//! For every hook, an operation across zones must be blocked (EPERM, and exactly that hook's deny
+//! For every hook, an operation across zones must be blocked (and exactly that hook's deny
 //! counter up by exactly one, read past the daemon) and its twin inside the zone must work with no
 //! counter moved. Last, with the programs detached, everything that was blocked must succeed: a demo
 //! that tests nothing fails.
 
 pub(super) mod counters;
+pub(super) mod crossing;
 pub(super) mod node;
 
 use std::fs::{self, File, Permissions};
@@ -199,6 +200,15 @@ impl Stage {
             | Hook::InodeSetattr
             | Hook::InodeSetxattr
             | Hook::InodeRemovexattr => change(from, hook, &to.dir.join("changed")),
+            Hook::TaskSetnice => act(from, "set-priority", &[&to.pid()]),
+            Hook::TaskSetioprio => act(from, "set-io-priority", &[&to.pid()]),
+            Hook::TaskSetscheduler => act(from, "set-affinity", &[&to.pid()]),
+            Hook::TaskSetrlimit => act(from, "set-limit", &[&to.pid()]),
+            Hook::FileSendSigiotask => crossing::file_signal(from, &to.cgroup),
+            Hook::IpcPermission | Hook::ShmShmctl | Hook::MsgQueueMsgctl | Hook::SemSemctl => {
+                crossing::sysv(from, &to.cgroup, hook)
+            }
+            Hook::KeyPermission => crossing::key(from, &to.cgroup),
             _ => Outcome::Broken(format!("{} is not between zones", hook.name())),
         }
     }
@@ -225,9 +235,10 @@ impl Stage {
         let outcome = attempt(self);
         let grown = grown(&before, &self.counters.read()?);
         let expected: Vec<u64> = Hook::ALL.iter().map(|h| u64::from(*h == hook)).collect();
-        let refused = outcome == Outcome::Refused(rustix::io::Errno::PERM.raw_os_error());
+        let errno = crossing::errno(hook);
+        let refused = outcome == Outcome::Refused(errno.raw_os_error());
         checks.that(
-            format!("{claim}: blocked, EPERM, deny_delta=1"),
+            format!("{claim}: blocked, {}, deny_delta=1", crossing::name(errno)),
             refused && grown == expected,
             format!("{outcome:?}, deny counters grew by {grown:?}, expected {expected:?}"),
         );

@@ -1,14 +1,20 @@
 //! Suite `enforce`: zones are kept apart by the kernel, seen from the library that writes the maps.
 
 mod beforehand;
+mod changing;
 mod executing;
+mod failures;
 mod files;
 mod host_sockets;
+mod ipc;
+mod keys;
 mod labels;
 mod life;
+mod makers;
 mod mutations;
 mod openings;
 mod overlays;
+mod socket_forms;
 mod sockets;
 mod tasks;
 mod tracing;
@@ -39,4 +45,30 @@ pub fn mutate(checks: &mut Checks) -> Result<(), Failure> {
     mutations::run(checks, &mut world)?;
     openings::run(checks, &mut world)?;
     world.no_errors(checks)
+}
+
+/// Suite `tasks`: another zone's task is not changed, and not signalled by any call.
+pub fn change_tasks(checks: &mut Checks) -> Result<(), Failure> {
+    let mut world = World::new()?;
+    changing::run(checks, &mut world)?;
+    world.no_errors(checks)
+}
+
+/// Suite `ipc`: what a zone makes for processes to talk by is its own.
+pub fn ipc(checks: &mut Checks) -> Result<(), Failure> {
+    let before = ipc::beforehand()?;
+    let mut world = World::new()?;
+    socket_forms::run(checks, &mut world)?;
+    makers::run(checks, &mut world)?;
+    ipc::run(checks, &mut world, before)?;
+    keys::run(checks, &mut world)?;
+    world.no_errors(checks)
+}
+
+/// Suite `failures`: what fails in the kernel is counted, and what lets something through degrades health.
+pub fn failures(checks: &mut Checks) -> Result<(), Failure> {
+    let mut world = World::new()?;
+    failures::run(checks, &mut world)?;
+    drop(world);
+    super::life::failures::run(checks)
 }

@@ -2,7 +2,7 @@
 //! in, tell of escapes.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::daemon::{Daemon, eventually};
 use crate::guest::actor::{Outcome, act, begin};
@@ -36,7 +36,7 @@ fn own_files(checks: &mut Checks, stage: &Stage, daemon: &Daemon) -> Result<(), 
         .map(|entry| entry.path())
         .find(|path| path.is_file())
         .ok_or("the state directory holds no file")?;
-    let elsewhere = PathBuf::from("/tmp/engine-elsewhere");
+    let elsewhere = state.with_file_name("elsewhere");
     let new = state.join("new");
     let attacks: &[(&str, Vec<&Path>)] = &[
         ("open", vec![state]),

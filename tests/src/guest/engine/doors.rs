@@ -85,7 +85,7 @@ fn terminals(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         let (_master, slave) = raw_doors::terminal()?;
         let holder = match whose {
             "nobody's" => None,
-            _ => Some(begin_on(cgroup, "hold-terminal", slave.try_clone()?)?),
+            _ => Some(begin_on(cgroup, "hold-terminal", &[], slave.try_clone()?)?),
         };
         // Until the holder has made it its own it is nobody's, which is refused as well.
         let claim = format!("zone two types into {whose} terminal");
@@ -95,7 +95,7 @@ fn terminals(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         drop(holder);
     }
     let (_master, slave) = raw_doors::terminal()?;
-    let _holder = begin_on(&free, "hold-terminal", slave.try_clone()?)?;
+    let _holder = begin_on(&free, "hold-terminal", &[], slave.try_clone()?)?;
     let claim = "a host task types into a host's terminal";
     world.goes_on(checks, claim, || act_on(&free, action, slave))
 }

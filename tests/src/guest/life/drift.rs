@@ -1,9 +1,9 @@
 //! Somebody changes the maps behind the daemon's back: it is noticed, put right and counted.
 
-use libbpf_rs::query::MapInfoIter;
 use libbpf_rs::{MapCore as _, MapFlags, MapHandle};
 
 use crate::daemon::{Daemon, eventually};
+use crate::guest::maps::loaded;
 use crate::guest::stage::Stage;
 use crate::guest::{Checks, Failure};
 
@@ -26,7 +26,7 @@ pub fn repaired(checks: &mut Checks, stage: &Stage, daemon: &Daemon) -> Result<(
     checks.equal("nothing has drifted by itself", &drift()?, &0);
     let mut expected = 0;
     for name in ["members", "claims", "zones"] {
-        let map = map(name)?;
+        let map = loaded(name)?;
         let keys: Vec<_> = map.keys().collect();
         for key in &keys {
             map.delete(key)?;
@@ -45,7 +45,7 @@ pub fn repaired(checks: &mut Checks, stage: &Stage, daemon: &Daemon) -> Result<(
         );
         stage.kept_apart(checks, &format!("after {name} were deleted"));
     }
-    let (zones, mut drifted) = (map("zones")?, expected);
+    let (zones, mut drifted) = (loaded("zones")?, expected);
     for (what, key) in [("changed", known(&zones)?), ("added", vec![0xee; 4])] {
         // Without its own number in front the kernel would not take it for a row at all.
         let row = [&key[..], &PRIVILEGED.to_ne_bytes()].concat();
@@ -70,13 +70,4 @@ const PRIVILEGED: u32 = 1;
 /// The key of one row.
 fn known(map: &MapHandle) -> Result<Vec<u8>, Failure> {
     Ok(map.keys().next().ok_or("the map is empty")?)
-}
-
-/// The daemon's map of that name.
-fn map(name: &str) -> Result<MapHandle, Failure> {
-    let named = |info: &libbpf_rs::query::MapInfo| info.name.to_string_lossy() == name;
-    let info = MapInfoIter::default()
-        .find(named)
-        .ok_or_else(|| format!("no map is named {name}"))?;
-    Ok(MapHandle::from_map_id(info.id)?)
 }

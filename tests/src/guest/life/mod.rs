@@ -4,6 +4,7 @@
 mod boot;
 mod cgroups;
 mod drift;
+pub mod failures;
 mod modes;
 mod paths;
 

@@ -7,6 +7,7 @@ use syva_model::hook::Hook;
 
 use crate::guest::actor::Outcome;
 use crate::guest::demo::counters::DenyCounters;
+use crate::guest::demo::crossing::{self, errno};
 use crate::guest::{Checks, Failure};
 
 /// What must become of an attempt.
@@ -43,14 +44,14 @@ pub fn pass<W>(
     }
 }
 
-/// Something that hook must block, with EPERM.
+/// Something that hook must block, with EPERM or what its system calls make of that.
 pub fn block<W>(
     hook: Hook,
     name: impl Into<String>,
     what: impl Into<String>,
     attempt: impl Fn(&W) -> Result<Outcome, Failure> + 'static,
 ) -> Line<W> {
-    block_as(hook, Errno::PERM, name, what, attempt)
+    block_as(hook, errno(hook), name, what, attempt)
 }
 
 /// The same where the system call makes another error of it (/proc says EACCES, whatever the reason).
@@ -74,11 +75,7 @@ impl<W> fmt::Display for Line<W> {
             Expect::Pass => write!(f, "PASS {name}: {what}, deny_delta=0"),
             Expect::Block(hook, errno) => {
                 let hook = hook.name();
-                let errno = if errno == Errno::ACCESS {
-                    "EACCES"
-                } else {
-                    "EPERM"
-                };
+                let errno = crossing::name(errno);
                 write!(f, "BLOCK {name}: {what}, {errno}, {hook} deny_delta=1")
             }
         }
