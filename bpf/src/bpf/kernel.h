@@ -173,7 +173,13 @@ struct mnt_namespace {
 	struct ns_common ns;
 };
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct mount {
+	struct mount *mnt_parent;
+	struct list_head mnt_share;
 	struct vfsmount mnt;
 	struct mnt_namespace *mnt_ns;
 };
