@@ -113,7 +113,7 @@ hooks! {
         "loading a kernel module or another kernel from a file (finit_module, kexec_file_load)";
     LockedDown = 28, "locked_down", Node,
         "what the kernel can lock down against root: raw memory, I/O ports, registers of processors and of PCI devices, kprobes";
-    SbSetMntOpts = 29, "sb_set_mnt_opts", Node, "mounting a file system that is on a block device";
+    SbSetMntOpts = 29, "sb_set_mnt_opts", Node, "mounting a file system that is on a block device, or a hierarchy of cgroups of version 1";
     PerfEventOpen = 30, "perf_event_open", Node,
         "watching a processor, the kernel or a tracepoint (perf_event_open); own tasks in user space are free";
     FileIoctl = 31, "file_ioctl", Node,

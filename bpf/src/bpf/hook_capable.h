@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Doors that nothing but a capability stands before. It is asked often and of everybody, so that all
- * but those capabilities cost no more than looking at which one it is.
+ * Doors that nothing but a capability stands before. It is asked often and of everybody, so that
+ * all but those capabilities cost no more than looking at which one it is.
  */
 #include "node.h"
 

@@ -12,7 +12,8 @@
 
 #define MS_REMOUNT 32
 #define MS_BIND	   4096
-/* MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED: how a mount goes on to share, which is its own. */
+/* MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED: how a mount goes on to share, which is its own.
+ */
 #define MS_SHARING (15 << 17)
 
 /* Mounts that share. More, which a zone can bring about, are taken for the host's. */

@@ -69,8 +69,8 @@ static __always_inline enum claim_match match_claim(const volatile struct claim_
 }
 
 /*
- * Whether claims lie below the directory: its row is nobody's, and only keeps it where it is. That it
- * is a directory is not asked: no other object has such a row.
+ * Whether claims lie below the directory: its row is nobody's, and only keeps it where it is. That
+ * it is a directory is not asked: no other object has such a row.
  */
 static __always_inline bool is_above_claims(struct dentry *dentry)
 {

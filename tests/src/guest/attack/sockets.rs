@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use nix::libc;
 
 use super::aim::Aim;
-use super::unix;
 use super::technique::{Technique, zone, zone_and_host};
+use super::unix;
 use crate::guest::sockets;
 
 pub const ALL: &[Technique] = &[
