@@ -163,6 +163,7 @@ pub fn claim(n: usize, of: usize) -> Command {
             object,
             generation: 1,
             scope: Scope::Subtree,
+            above: Vec::new(),
         },
     }
 }

@@ -169,5 +169,6 @@ pub(crate) const SITES: &[(&str, &str, &str, bool)] = &[
         "MOUNT_PEERS",
         "mount_peers",
         "a mount is shared by more than are looked at; refused to zoned callers",
+        HARMLESS,
     ),
 ];

@@ -5,8 +5,8 @@ mod common;
 
 use common::*;
 use syva_model::admit::RefusalKind::{Conflict, Invalid, NotFound};
-use syva_model::command::{Command, Reresolved};
-use syva_model::image::{MapWrite, Scope};
+use syva_model::command::{Above, Command, Reresolved};
+use syva_model::image::{ClaimRow, MapWrite, Scope};
 
 #[test]
 fn the_host_s_directories_and_the_engine_s_own_cannot_be_claimed() {
@@ -133,6 +133,7 @@ fn a_new_boot_voids_memberships_and_finds_claims_again() {
     let found = |path: &str, found| Reresolved {
         path: path.into(),
         found,
+        above: Vec::new(),
     };
     let claims = vec![
         found("/srv/gone", None),
@@ -187,6 +188,41 @@ fn a_claim_is_taken_back_by_its_path_and_what_is_beside_it_stays() {
 }
 
 #[test]
+fn directories_above_claims_have_rows_of_their_own_as_long_as_there_are_claims_below() {
+    let mut world = two_zones();
+    let srv = Above {
+        object: object(2),
+        generation: 7,
+    };
+    let below = |zone: &str, path: &str, ino| {
+        let mut command = claim(zone, path, ino);
+        if let Command::RegisterHostPath { claim, .. } = &mut command {
+            claim.above = vec![srv];
+        }
+        command
+    };
+    world.run(below("web", "/srv/web", 11)).expect("claimed");
+    assert_eq!(
+        world.image.claims.get(&srv.object),
+        Some(&ClaimRow::above(7)),
+        "nobody's, and it stays where it is"
+    );
+    world.run(below("db", "/srv/db", 12)).expect("claimed");
+    world.run(unclaim("web", "/srv/web")).expect("removed");
+    assert!(world.image.claims.contains_key(&srv.object), "db's is left");
+    world.run(claim("web", "/srv", 2)).expect("claimed itself");
+    assert!(world.image.claims[&srv.object].labels(), "it is web's now");
+    world.run(unclaim("web", "/srv")).expect("removed");
+    assert!(!world.image.claims[&srv.object].labels(), "and nobody's again");
+    assert_eq!(
+        world.replay().digest().unwrap(),
+        world.state.digest().unwrap()
+    );
+    world.run(unclaim("db", "/srv/db")).expect("removed");
+    assert!(world.image.claims.is_empty(), "nothing lies below it");
+}
+
+#[test]
 fn what_loses_its_claim_falls_to_the_claim_above_it() {
     let mut world = two_zones();
     world.run(claim("db", "/srv", 10)).expect("claimed");
@@ -219,7 +255,9 @@ fn a_lost_claim_can_be_taken_back() {
     world.run(claim("web", "/srv/web", 11)).expect("claimed");
     world.boot = syva_model::command::BootId([2; 16]);
     let path = "/srv/web".to_owned();
-    let claims = vec![Reresolved { path, found: None }];
+    let above = Vec::new();
+    let found = None;
+    let claims = vec![Reresolved { path, found, above }];
     let host_sockets = Vec::new();
     let boot = Command::Boot {
         claims,

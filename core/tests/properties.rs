@@ -92,6 +92,7 @@ fn command() -> impl Strategy<Value = Command> {
                     .map(|(n, (path, there))| Reresolved {
                         path: (*path).into(),
                         found: there.then(|| (object(n as u64), 1)),
+                        above: Vec::new(),
                     })
                     .collect()
             }),

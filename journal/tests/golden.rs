@@ -93,6 +93,7 @@ fn claim(path: &str, scope: Scope) -> ClaimFacts {
         object: object(u64::MAX),
         generation: 4_123_456_789,
         scope,
+        above: Vec::new(),
     }
 }
 
@@ -184,10 +185,12 @@ fn commands() -> Vec<Command> {
                 Reresolved {
                     path: "/srv/web".to_owned(),
                     found: Some((object(12), 1)),
+                    above: Vec::new(),
                 },
                 Reresolved {
                     path: "/srv/db".to_owned(),
                     found: None,
+                    above: Vec::new(),
                 },
             ],
             host_sockets: vec![],

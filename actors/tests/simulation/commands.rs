@@ -69,6 +69,7 @@ fn facts_of(files: &Files, path: usize, scope: Scope) -> ClaimFacts {
         object: files.object(path),
         generation: 1,
         scope,
+        above: Vec::new(),
     }
 }
 
@@ -206,6 +207,7 @@ pub fn boot(odds: &Odds, files: &Files, state: &State) -> Command {
         Reresolved {
             path: path.clone(),
             found: found.map(|n| (files.object(n), 1)),
+            above: Vec::new(),
         }
     });
     let given = state.host_sockets.values().map(|given| &given.path);

@@ -227,6 +227,7 @@ pub fn facts(path: &str, ino: u64, scope: Scope) -> ClaimFacts {
         object: object(ino),
         generation: 1,
         scope,
+        above: Vec::new(),
     }
 }
 

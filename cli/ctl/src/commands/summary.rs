@@ -263,6 +263,7 @@ mod tests {
             },
             generation: 0,
             scope,
+            above: Vec::new(),
         }
     }
 
@@ -355,6 +356,7 @@ mod tests {
                         .map(|found| Reresolved {
                             path: "/p".into(),
                             found,
+                            above: Vec::new(),
                         })
                         .into(),
                     host_sockets: vec![],
