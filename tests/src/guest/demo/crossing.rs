@@ -10,6 +10,7 @@ use syva_model::hook::Hook;
 
 use crate::guest::actor::{Outcome, act, begin};
 use crate::guest::keys::serial_of;
+use crate::guest::mutating;
 use crate::guest::sysv::{Kind, id_of};
 
 /// A key that nobody else has.
@@ -106,4 +107,32 @@ pub fn key(from: &Path, to: &Path) -> Outcome {
         }
         Err(error) => Outcome::Broken(error.to_string()),
     }
+}
+
+/// What a mutation hook is about, in a directory that is made for it.
+pub fn change(from: &Path, hook: Hook, dir: &Path) -> Outcome {
+    let (file, folder, new) = (dir.join("file"), dir.join("folder"), dir.join("new"));
+    let prepare = || {
+        let _ = fs::remove_dir_all(dir);
+        fs::create_dir_all(&folder)?;
+        fs::write(&file, "content")?;
+        mutating::perform("set-attribute", std::slice::from_ref(&file)).unwrap_or(Ok(()))
+    };
+    if let Err(error) = prepare() {
+        return Outcome::Broken(format!("preparing {}: {error}", dir.display()));
+    }
+    let (action, args): (&str, &[&Path]) = match hook {
+        Hook::InodeMkdir => ("mkdir", &[&new]),
+        Hook::InodeMknod => ("fifo", &[&new]),
+        Hook::InodeSymlink => ("symlink", &[&new]),
+        Hook::InodeLink => ("link", &[&file, &new]),
+        Hook::InodeRename => ("rename", &[&file, &new]),
+        Hook::InodeUnlink => ("unlink", &[&file]),
+        Hook::InodeRmdir => ("rmdir", &[&folder]),
+        Hook::InodeSetattr => ("chmod", &[&file]),
+        Hook::InodeSetxattr => ("set-attribute", &[&file]),
+        Hook::InodeRemovexattr => ("remove-attribute", &[&file]),
+        _ => ("create", &[&new]),
+    };
+    act(from, action, args)
 }

@@ -199,7 +199,7 @@ impl Stage {
             | Hook::InodeRmdir
             | Hook::InodeSetattr
             | Hook::InodeSetxattr
-            | Hook::InodeRemovexattr => change(from, hook, &to.dir.join("changed")),
+            | Hook::InodeRemovexattr => crossing::change(from, hook, &to.dir.join("changed")),
             Hook::TaskSetnice => act(from, "set-priority", &[&to.pid()]),
             Hook::TaskSetioprio => act(from, "set-io-priority", &[&to.pid()]),
             Hook::TaskSetscheduler => act(from, "set-affinity", &[&to.pid()]),
@@ -360,34 +360,6 @@ impl Stage {
         let outcome = act(&nested, "open", &[&self.db.dir.join("deep/new")]);
         checks.allowed("detached, nested cgroup and later file: it works", &outcome);
     }
-}
-
-/// What a mutation hook is about, in a directory that is made for it.
-fn change(from: &Path, hook: Hook, dir: &Path) -> Outcome {
-    let (file, folder, new) = (dir.join("file"), dir.join("folder"), dir.join("new"));
-    let prepare = || {
-        let _ = fs::remove_dir_all(dir);
-        fs::create_dir_all(&folder)?;
-        fs::write(&file, "content")?;
-        mutating::perform("set-attribute", std::slice::from_ref(&file)).unwrap_or(Ok(()))
-    };
-    if let Err(error) = prepare() {
-        return Outcome::Broken(format!("preparing {}: {error}", dir.display()));
-    }
-    let (action, args): (&str, &[&Path]) = match hook {
-        Hook::InodeMkdir => ("mkdir", &[&new]),
-        Hook::InodeMknod => ("fifo", &[&new]),
-        Hook::InodeSymlink => ("symlink", &[&new]),
-        Hook::InodeLink => ("link", &[&file, &new]),
-        Hook::InodeRename => ("rename", &[&file, &new]),
-        Hook::InodeUnlink => ("unlink", &[&file]),
-        Hook::InodeRmdir => ("rmdir", &[&folder]),
-        Hook::InodeSetattr => ("chmod", &[&file]),
-        Hook::InodeSetxattr => ("set-attribute", &[&file]),
-        Hook::InodeRemovexattr => ("remove-attribute", &[&file]),
-        _ => ("create", &[&new]),
-    };
-    act(from, action, args)
 }
 
 /// A script that does nothing.
