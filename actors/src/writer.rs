@@ -253,6 +253,9 @@ impl Actor for Writer {
         let mut desk = block_in_place(|| Desk::open(journal, args.facts, around))?;
         let mut reconciler = Waited(args.reconciler);
         if desk.refusal().is_some() {
+            if args.mode.is_some() {
+                tracing::warn!("the mode asked for is not taken: the journal is refused");
+            }
             let control = args.control.call(ControlMsg::Read).await?;
             let prober = args.loader.call(LoaderMsg::Prober).await??;
             let again = |state: &State| boot(&*prober, &args.vantage, state);

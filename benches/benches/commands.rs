@@ -1,20 +1,15 @@
 //! Durable commands a second over gRPC, of 1 client and of 64, to the real `syva-core` over the memory
 //! backend, beside the rate at which the same disk takes a write and an fdatasync of as many bytes.
 //! Build the daemon first (`make release`).
-#![allow(
-    missing_docs,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a benchmark's liberty"
-)]
+#![allow(missing_docs, clippy::expect_used, reason = "a benchmark's liberty")]
 
 use std::fs::File;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use syva_rpc::client::{Client, connect};
+use syva_bench::programs::{client, daemon};
+use syva_rpc::client::Client;
 use syva_rpc::v1::RegisterZoneRequest;
 
 /// How long each rate is measured.
@@ -47,9 +42,7 @@ fn raw(path: &Path) -> f64 {
 
 /// Zones registered a second, by so many clients at once.
 fn commands(dir: &Path, clients: usize) -> f64 {
-    std::fs::create_dir_all(dir.join("cgroup")).expect("makes");
-    let socket = dir.join("core.sock");
-    let mut daemon = start(dir, &socket);
+    let mut daemon = daemon(dir);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -57,7 +50,7 @@ fn commands(dir: &Path, clients: usize) -> f64 {
     let rate = runtime.block_on(async {
         let mut connected = Vec::new();
         for _ in 0..clients {
-            connected.push(client(&socket).await);
+            connected.push(client(dir).await);
         }
         let begun = Instant::now();
         let tasks: Vec<_> = connected
@@ -76,17 +69,6 @@ fn commands(dir: &Path, clients: usize) -> f64 {
     rate
 }
 
-async fn client(socket: &Path) -> Client {
-    let begun = Instant::now();
-    loop {
-        match connect(socket, "bench").await {
-            Ok(client) => return client,
-            Err(error) if begun.elapsed() > Duration::from_secs(20) => panic!("{error}"),
-            Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
-        }
-    }
-}
-
 async fn register(mut client: Client, n: usize) -> u32 {
     let (begun, mut count) = (Instant::now(), 0);
     while begun.elapsed() < LONG {
@@ -98,34 +80,4 @@ async fn register(mut client: Client, n: usize) -> u32 {
         count += 1;
     }
     count
-}
-
-fn start(dir: &Path, socket: &Path) -> Child {
-    let program = program();
-    Command::new(&program)
-        .args([
-            "--backend",
-            "memory",
-            "--max-zones",
-            "10000000",
-            "--http-addr",
-            "off",
-        ])
-        .arg("--cgroup-root")
-        .arg(dir.join("cgroup"))
-        .arg("--state-dir")
-        .arg(dir.join("state"))
-        .arg("--socket-path")
-        .arg(socket)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}: make release", program.display()))
-}
-
-/// The daemon beside this program: `target/release/deps/commands-…`.
-fn program() -> PathBuf {
-    let this = std::env::current_exe().expect("this program");
-    let dir = this.ancestors().nth(2).expect("target/release");
-    dir.join("syva-core")
 }

@@ -1,17 +1,13 @@
 //! What a long history costs: a start with and without a snapshot, and `syva-cli journal` on it.
-//! `SYVA_BENCH_ENTRIES` says how long (a million). Build the CLI first (`make release`).
-#![allow(
-    missing_docs,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a benchmark's liberty"
-)]
+//! `SYVA_BENCH_ENTRIES` says how long (a million). Build the programs first (`make release`).
+#![allow(missing_docs, clippy::expect_used, reason = "a benchmark's liberty")]
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use syva_bench::programs::{client, daemon, peak_kib, program, spawn};
 use syva_bench::{history, replay};
 use syva_journal::Journal;
 
@@ -33,8 +29,10 @@ fn main() {
     let tail = journal.snapshots();
     drop(journal);
     open("open without a snapshot: every entry is checked", &dir);
+    answers("start without a snapshot", base.path());
     timed("write a snapshot", || tail.save(&state).expect("saves"));
     open("open with a snapshot 100 entries back", &dir);
+    answers("start with a snapshot 100 entries back", base.path());
     let log = std::fs::metadata(dir.join("db")).expect("there").len();
     println!("{} entries, {} MiB of store", payloads.len(), log >> 20);
     for words in [
@@ -47,6 +45,8 @@ fn main() {
     ] {
         asked(&dir, words);
     }
+    let file = base.path().join("export");
+    asked(&dir, &["export", &file.to_string_lossy()]);
 }
 
 fn open(what: &str, dir: &Path) {
@@ -61,32 +61,47 @@ fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// How long until the first line, and until the last.
+/// How long until the first line, and until the last, and how much memory it took.
 fn asked(dir: &Path, words: &[&str]) {
-    let this = std::env::current_exe().expect("this program");
-    let program: PathBuf = this
-        .ancestors()
-        .nth(2)
-        .expect("target/release")
-        .join("syva-cli");
     let begun = Instant::now();
-    let mut child = Command::new(&program)
-        .arg("journal")
-        .args(words)
-        .arg("--path")
-        .arg(dir)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}: make release", program.display()));
+    let mut command = Command::new(program("syva-cli"));
+    command.arg("journal").args(words).arg("--path").arg(dir);
+    let mut child = spawn(command.stdout(Stdio::piped()));
+    let pid = child.id();
+    let watched = std::thread::spawn(move || {
+        let mut peak = 0;
+        while let Some(kib) = peak_kib(pid) {
+            peak = kib;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        peak
+    });
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     let first = lines.next().map(|_| begun.elapsed());
     let count = lines.count() + usize::from(first.is_some());
     let status = child.wait().expect("ends");
     println!(
-        "{:>8.3} s  journal {}: first line after {:.3} s, {count} lines, {status}",
+        "{:>8.3} s  journal {}: first line after {:.3} s, {count} lines, {} MiB at most, {status}",
         begun.elapsed().as_secs_f64(),
         words.join(" "),
         first.unwrap_or_default().as_secs_f64(),
+        watched.join().expect("no panic") >> 10,
+    );
+}
+
+/// How long until a daemon on this journal answers, and how much memory that took.
+fn answers(what: &str, base: &Path) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let begun = Instant::now();
+    let mut child = daemon(base);
+    runtime.block_on(client(base));
+    let took = begun.elapsed();
+    let peak = peak_kib(child.id()).unwrap_or_default();
+    child.kill().expect("kills");
+    child.wait().expect("ends");
+    println!(
+        "{:>8.3} s  {what}: the daemon answers, {} MiB at most",
+        took.as_secs_f64(),
+        peak >> 10
     );
 }

@@ -1,6 +1,8 @@
 //! What the benchmarks measure on: a journal's head that commands are admitted, folded and projected
 //! behind, as the daemon's ledger does it, without a disk and without a kernel.
-#![allow(clippy::expect_used, reason = "a benchmark's liberty")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a benchmark's liberty")]
+
+pub mod programs;
 
 use syva_model::admit::{Admission, Node, admit};
 use syva_model::command::{Attach, BootId, ClaimFacts, Command, Pod};

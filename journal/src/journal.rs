@@ -37,6 +37,17 @@ use crate::store::{Store, StoreError};
 pub(crate) const RESERVE: u64 = 1024 * 1024;
 
 /// The journal, open for writing: one a directory, kept by the lock until it is dropped.
+///
+/// There is one writer, since sled's flushes deadlock when eight run at once. The compiler sees to it:
+///
+/// ```compile_fail,E0596
+/// fn two_writers(journal: &syva_journal::Journal) {
+///     std::thread::scope(|threads| {
+///         threads.spawn(|| journal.append(&[]));
+///         threads.spawn(|| journal.append(&[]));
+///     });
+/// }
+/// ```
 pub struct Journal {
     medium: Box<dyn Medium>,
     shared: Arc<Shared>,

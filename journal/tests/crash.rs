@@ -15,11 +15,14 @@ use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{self, Stdio};
 use std::time::Duration;
 
 use common::{append, payloads, read_all};
+use syva_journal::journal::prune::Before;
 use syva_journal::{Head, Journal};
+use syva_model::command::{BootId, Command};
+use syva_model::entry::Peer;
 
 const DIR: &str = "SYVA_CRASH_TEST_DIR";
 const BATCH: [usize; 3] = [10, 9000, 100];
@@ -52,7 +55,7 @@ fn child() {
 }
 
 fn start(base: &Path, failpoints: &str) -> std::process::Child {
-    Command::new(std::env::current_exe().expect("is known"))
+    process::Command::new(std::env::current_exe().expect("is known"))
         .args(["--exact", "child", "--ignored", "--nocapture"])
         .env(DIR, base)
         .env("FAILPOINTS", failpoints)
@@ -147,28 +150,26 @@ fn a_daemon_killed_again_and_again_loses_nothing_acknowledged() {
     assert!(acknowledged(base.path()) > 0);
 }
 
-/// Entries that fold, and the journal's directory.
+/// A journal of entries that fold, more than are removed at once.
 fn foldable(dir: &Path) -> Journal {
-    use syva_model::command::{BootId, Command};
     let (mut journal, _) = Journal::open(dir).expect("creates");
-    for _ in 0..9000 / 9 {
+    let (mut head, mut payloads) = (journal.head(), Vec::new());
+    for _ in 0..10_000 {
         let command = Command::Boot {
             claims: vec![],
             host_sockets: vec![],
         };
-        let entry = journal
-            .head()
-            .next(1, BootId([1; 16]), Default::default(), command);
-        journal
-            .append(&[entry.encode().expect("encodes")])
-            .expect("appends");
+        let entry = head.next(1, BootId([1; 16]), Peer::default(), command);
+        let payload = entry.encode().expect("encodes");
+        head = head.after(&payload);
+        payloads.push(payload);
     }
+    journal.append(&payloads).expect("appends");
     journal
 }
 
 #[test]
 fn a_crash_at_any_step_of_a_pruning_leaves_it_undone_or_done() {
-    use syva_journal::journal::prune::Before;
     for (point, done) in [
         ("prune-after-horizon", false),
         ("prune-after-entry", true),
@@ -184,7 +185,7 @@ fn a_crash_at_any_step_of_a_pruning_leaves_it_undone_or_done() {
         // Unwinding skips everything that comes after, as a death does.
         fail::cfg(point, "panic").expect("is known");
         let died = catch_unwind(AssertUnwindSafe(|| {
-            journal.prune(plan, Default::default(), 2, &mut |_| ())
+            journal.prune(plan, Peer::default(), 2, &mut |_| ())
         }));
         fail::remove(point);
         assert!(died.is_err(), "{point} was not reached");

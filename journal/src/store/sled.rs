@@ -343,6 +343,46 @@ mod tests {
     }
 
     #[test]
+    fn sled_writes_nothing_behind_the_writers_back() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = SledStore::open(dir.path()).expect("opens");
+        let text = b"a payload to look for";
+        let record = RawRecord::new(Head::EMPTY, text.to_vec());
+        store.append(&[record]).expect("appends");
+        // Its thread would flush every half second.
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(!is_in_the_file(dir.path(), text));
+        store.make_durable().expect("syncs");
+        assert!(is_in_the_file(dir.path(), text));
+    }
+
+    /// The log's first page, if it can be had without asking the disk.
+    fn cached(dir: &Path) -> rustix::io::Result<usize> {
+        let log = File::open(dir.join(LOG)).expect("opens");
+        let mut page = [0; 4096];
+        let mut into = [std::io::IoSliceMut::new(&mut page)];
+        rustix::io::preadv2(log, &mut into, 0, rustix::io::ReadWriteFlags::NOWAIT)
+    }
+
+    #[test]
+    fn what_is_opened_again_is_read_from_the_disk() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = SledStore::open(dir.path()).expect("opens");
+        let record = RawRecord::new(Head::EMPTY, vec![7; 5000]);
+        store.append(&[record]).expect("appends");
+        store.make_durable().expect("syncs");
+        drop(store);
+        let system = rustix::fs::statfs(dir.path()).expect("is known");
+        if system.f_type == 0x0102_1994 || cached(dir.path()) == Err(rustix::io::Errno::OPNOTSUPP) {
+            eprintln!("skipped: {} has no disk to read from", dir.path().display());
+            return;
+        }
+        assert_eq!(cached(dir.path()), Ok(4096), "as it was written");
+        SledStore::forget_cached(dir.path()).expect("forgets");
+        assert_eq!(cached(dir.path()), Err(rustix::io::Errno::AGAIN));
+    }
+
+    #[test]
     fn a_store_that_was_closed_can_be_opened_at_once() {
         let dir = tempfile::tempdir().expect("a directory");
         let mut head = Head::EMPTY;

@@ -217,6 +217,7 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
             Ok(())
         }
         ("attack", [name, it, own]) => super::attack::perform(name, it, own),
+        ("count-faults", [pid]) => super::attack::count_faults(pid),
         ("victim", [dir, name]) => super::attack::aim::be_victim(dir, name),
         ("storm", [path]) => super::preempt::storm(path),
         ("hammer", [secret, own, report]) => super::gapless::hammer::hammer(secret, own, report),

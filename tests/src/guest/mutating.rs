@@ -44,6 +44,7 @@ pub fn perform(action: &str, args: &[PathBuf]) -> Option<io::Result<()>> {
             rustix::fs::renameat_with(CWD, one, CWD, other, RenameFlags::EXCHANGE)
                 .map_err(io::Error::from)
         }
+        ("watch", [path]) => watch(path),
         ("truncate", [path]) => nix::unistd::truncate(path, 1).map_err(io::Error::from),
         ("chmod", [path]) => fs::set_permissions(path, fs::Permissions::from_mode(0o711)),
         ("chown", [path]) => std::os::unix::fs::chown(path, Some(1), Some(1)),
@@ -70,6 +71,14 @@ pub fn perform(action: &str, args: &[PathBuf]) -> Option<io::Result<()>> {
         _ => return None,
     };
     Some(result)
+}
+
+/// Asks to be told when it is opened.
+fn watch(path: &Path) -> io::Result<()> {
+    use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+    let watcher = init(CreateFlags::CLOEXEC)?;
+    add_watch(&watcher, path, WatchFlags::OPEN)?;
+    Ok(())
 }
 
 fn make_fifo(path: &Path) -> io::Result<()> {

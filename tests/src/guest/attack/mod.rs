@@ -90,6 +90,12 @@ pub fn perform(name: &Path, it: &Path, own: &Path) -> io::Result<()> {
     attempt(&aim(it)?, &aim(own)?)
 }
 
+/// Counts the page faults of a process with perf_event_open(2), for a moment.
+pub fn count_faults(pid: &Path) -> io::Result<()> {
+    let pid = pid.to_string_lossy().parse().map_err(io::Error::other)?;
+    tasks::perf(pid, -1)
+}
+
 impl Field {
     fn prepare() -> Result<Field, Failure> {
         shell(

@@ -208,6 +208,8 @@ impl Stage {
             Hook::IpcPermission | Hook::ShmShmctl | Hook::MsgQueueMsgctl | Hook::SemSemctl => {
                 crossing::sysv(from, &to.cgroup, hook)
             }
+            Hook::PathNotify => act(from, "watch", &[&to.secret]),
+            Hook::PerfEventAlloc => act(from, "count-faults", &[&to.pid()]),
             Hook::KeyPermission => crossing::key(from, &to.cgroup),
             _ => Outcome::Broken(format!("{} is not between zones", hook.name())),
         }

@@ -24,7 +24,7 @@ pub struct Verify {
 #[derive(Debug, thiserror::Error)]
 pub enum Unsound {
     /// An entry is bad: the first.
-    #[error("entry {seq} is bad: {fault}; the {} before it are whole", seq - 1)]
+    #[error("entry {seq} is bad: {fault}; those before it are whole")]
     Entry {
         /// Its number.
         seq: u64,
