@@ -213,7 +213,10 @@ fn directories_above_claims_have_rows_of_their_own_as_long_as_there_are_claims_b
     world.run(claim("web", "/srv", 2)).expect("claimed itself");
     assert!(world.image.claims[&srv.object].labels(), "it is web's now");
     world.run(unclaim("web", "/srv")).expect("removed");
-    assert!(!world.image.claims[&srv.object].labels(), "and nobody's again");
+    assert!(
+        !world.image.claims[&srv.object].labels(),
+        "and nobody's again"
+    );
     assert_eq!(
         world.replay().digest().unwrap(),
         world.state.digest().unwrap()
