@@ -41,7 +41,7 @@ const UNZONED_SEND: i64 = 500;
 /// What anyone may pay for reading or writing, the trampoline included (206 and 221).
 const TRANSFER: i64 = 240;
 /// What a zoned caller may pay over it for a file whose label is cached.
-const CACHED: i64 = 400;
+const CACHED: i64 = 340;
 
 /// Measures nothing, something that does nothing, and Syvä, for callers outside and inside a zone.
 pub fn run(checks: &mut Checks) -> Result<(), Failure> {
