@@ -106,14 +106,14 @@ hooks! {
     CgroupAttachTask = 24, "cgroup_attach_task", Node,
         "moving a task out of its zone or into the own one, where writing the file could not be refused: the caller is killed";
     SbUmount = 25, "sb_umount", Node,
-        "unmounting a BPF file system, or anything in the host's mount namespace";
+        "unmounting a BPF file system, or anything in the host's mount namespace, from a copy of it included";
     KernelLoadData = 26, "kernel_load_data", Node,
         "loading a kernel module or another kernel (init_module, kexec_load)";
     KernelReadFile = 27, "kernel_read_file", Node,
         "loading a kernel module or another kernel from a file (finit_module, kexec_file_load)";
     LockedDown = 28, "locked_down", Node,
         "what the kernel can lock down against root: raw memory, I/O ports, registers of processors and of PCI devices, kprobes";
-    SbSetMntOpts = 29, "sb_set_mnt_opts", Node, "mounting a file system that is on a block device";
+    SbSetMntOpts = 29, "sb_set_mnt_opts", Node, "mounting a file system that is on a block device, or a hierarchy of cgroups of version 1";
     PerfEventOpen = 30, "perf_event_open", Node,
         "watching a processor, the kernel or a tracepoint (perf_event_open); own tasks in user space are free";
     FileIoctl = 31, "file_ioctl", Node,

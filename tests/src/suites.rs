@@ -195,8 +195,8 @@ pub const ALL: &[Suite] = &[
     Suite {
         name: "engine",
         claims: "a zoned root leaves its zone by no way, does not touch the engine, and does not become the host's root",
-        limit: 300,
-        budget: 120,
+        limit: 600,
+        budget: 150,
         boot: Boot {
             modules: &["virtio_pci", "virtio_blk", "ext4"],
             disk: 16,
@@ -401,8 +401,8 @@ pub const ALL: &[Suite] = &[
         name: "count",
         claims: "the hooks cost an unzoned caller almost nothing, counted in instructions",
         gate: &["6.12"],
-        limit: 300,
-        budget: 60,
+        limit: 600,
+        budget: 120,
         boot: Boot::COUNT,
         run: guest::count::run,
         ..SUITE

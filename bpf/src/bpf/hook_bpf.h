@@ -148,6 +148,34 @@ int bpf(__u64 *ctx)
 	return ask_bpf(ctx[0], ctx[1], ret);
 }
 
+/* How many copies of a mount are looked at; of more than these it is taken to be the host's too. */
+#define COPIES 64
+
+/*
+ * Whether what is mounted there goes away in the mount namespace of the host: because the caller is
+ * in it, or because the mount it lies on is shared with one there, as those are that a namespace
+ * was copied with.
+ */
+static __always_inline bool unmounts_host_s(struct vfsmount *mnt)
+{
+	struct mount *mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+	struct mount *first = BPF_CORE_READ(mount, mnt_parent);
+	struct mount *copy = first;
+
+	if (current_mount_namespace() == host_mount_namespace)
+		return true;
+	for (int i = 0; i < COPIES; i++) {
+		struct list_head *next = BPF_CORE_READ(copy, mnt_share.next);
+
+		if (BPF_CORE_READ(copy, mnt_ns, ns.inum) == host_mount_namespace)
+			return true;
+		copy = (void *)next - bpf_core_field_offset(struct mount, mnt_share);
+		if (!next || copy == first)
+			return false;
+	}
+	return true;
+}
+
 /*
  * A mount goes away. With the last one of the BPF file system that the pins lie on they would go
  * too, and enforcement with them; and it goes with any mount above it. So a zone unmounts nothing
@@ -168,7 +196,7 @@ int BPF_PROG(sb_umount, struct vfsmount *mnt, int flags, int ret)
 		return 0;
 	if (BPF_CORE_READ(mnt, mnt_sb, s_magic) == BPFFS_MAGIC)
 		operation = OPERATION_GOVERN;
-	else if (current_mount_namespace() != host_mount_namespace)
+	else if (!unmounts_host_s(mnt))
 		object = subject.zone;
 	verdict = judge(HOOK_SB_UMOUNT, OBJECT_NODE, operation, &subject, object);
 	if (verdict == VERDICT_ALLOW)

@@ -81,7 +81,8 @@ int BPF_PROG(locked_down, int what, int ret)
 
 /*
  * A file system on a disk is mounted, by mount(2) or fsconfig(2): the last step of both. It shows
- * files past every claim, and the kernel reads it as what it says.
+ * files past every claim, and the kernel reads it as what it says. So is a hierarchy of cgroups of
+ * version 1, which takes the controllers it has from the host's.
  */
 SEC("lsm/sb_set_mnt_opts")
 int BPF_PROG(sb_set_mnt_opts, struct super_block *sb, void *opts, unsigned long kern_flags,
@@ -91,7 +92,9 @@ int BPF_PROG(sb_set_mnt_opts, struct super_block *sb, void *opts, unsigned long 
 
 	if (ret)
 		return ret;
-	if (!(sb->s_type->fs_flags & FS_REQUIRES_DEV) || !current_subject(&subject))
+	if (!(sb->s_type->fs_flags & FS_REQUIRES_DEV) && sb->s_magic != CGROUP_MAGIC)
+		return 0;
+	if (!current_subject(&subject))
 		return 0;
 	return judge_node(HOOK_SB_SET_MNT_OPTS, &subject, ZONE_HOST, 0, sb->s_id);
 }

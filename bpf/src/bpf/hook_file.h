@@ -55,8 +55,8 @@ int BPF_PROG(file_open, struct file *file, int ret)
 		return ret;
 	if (!current_subject(&subject))
 		return 0;
-	if (stake_in(HOOK_FILE_OPEN, file->f_inode, BPF_CORE_READ(file, f_path.dentry),
-		     file->f_mode & FMODE_WRITE, subject.zone, &stake) ||
+	if (stake_in(HOOK_FILE_OPEN, file->f_inode, file->f_path.dentry, file->f_mode & FMODE_WRITE,
+		     subject.zone, &stake) ||
 	    is_block_device(file->f_inode))
 		return judge_stake(HOOK_FILE_OPEN, &subject, file, &stake);
 	label = label_of_file(HOOK_FILE_OPEN, file);

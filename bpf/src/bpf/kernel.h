@@ -197,7 +197,13 @@ struct ipc_namespace {
 	struct ns_common ns;
 };
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct mount {
+	struct mount *mnt_parent;
+	struct list_head mnt_share;
 	struct vfsmount mnt;
 	struct mnt_namespace *mnt_ns;
 };

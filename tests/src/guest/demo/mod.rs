@@ -1,6 +1,6 @@
 //! Suite `demo`: the picture of the README, proved on a real kernel with the real programs.
 //!
-//! For every hook, an operation across zones must be blocked (and exactly that hook's deny
+//! For every hook between zones, an operation across them must be blocked (and exactly that hook's deny
 //! counter up by exactly one, read past the daemon) and its twin inside the zone must work with no
 //! counter moved. Last, with the programs detached, everything that was blocked must succeed: a demo
 //! that tests nothing fails.

@@ -28,9 +28,11 @@ pub fn perform(action: &str, args: &[PathBuf]) -> Option<io::Result<()>> {
         ("start-into", [cgroup, marker]) => start_into(cgroup, marker),
         ("unmount", [path]) => umount(path, MntFlags::empty()),
         ("unmount-lazily", [path]) => umount(path, MntFlags::MNT_DETACH),
+        ("unmount-in-copy", [path]) => unmount_in_copy(path),
         ("mount-and-unmount", [path]) => mount_and_unmount(path),
         ("mount-bpf", [path]) => mount("bpf", path),
         ("mount-tmpfs", [path]) => mount("tmpfs", path),
+        ("mount-cgroup", [path]) => mount_cgroup(path),
         ("read-open", []) => io::Read::read(&mut stdin(), &mut [0; 64]).map(drop),
         ("filter-system-calls", []) => filter_system_calls(),
         ("mount-disk", [disk, path]) => mount_disk(disk, path),
@@ -159,6 +161,19 @@ fn mount(kind: &str, path: &Path) -> io::Result<()> {
     )?)
 }
 
+/// A hierarchy of version 1 without a controller.
+fn mount_cgroup(path: &Path) -> io::Result<()> {
+    let options = Some("none,name=zoned");
+    let flags = MsFlags::empty();
+    Ok(nix::mount::mount(
+        Some("none"),
+        path,
+        Some("cgroup"),
+        flags,
+        options,
+    )?)
+}
+
 fn mount_disk(disk: &Path, path: &Path) -> io::Result<()> {
     let flags = MsFlags::MS_RDONLY;
     Ok(nix::mount::mount(
@@ -176,6 +191,12 @@ fn configure_disk(disk: &Path) -> io::Result<()> {
     rustix::mount::fsconfig_set_flag(&context, "ro")?;
     rustix::mount::fsconfig_set_string(&context, "source", disk)?;
     Ok(rustix::mount::fsconfig_create(&context)?)
+}
+
+/// In a copy of the mount namespace, whose mounts are shared as they were.
+fn unmount_in_copy(path: &Path) -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    umount(path, MntFlags::MNT_DETACH)
 }
 
 /// In a mount namespace of its own, as a container does.

@@ -252,6 +252,21 @@ fn other_mounts(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     let claim = "zone two makes a cgroup in a hierarchy of version 1";
     let made = first.join("made");
     world.refused(checks, claim, Hook::InodeMkdir, &two, "mkdir", &[&made])?;
+    let zoned = Path::new("/tmp/cgroup-zoned");
+    fs::create_dir_all(zoned)?;
+    let claim = "zone two mounts a hierarchy of version 1";
+    world.refused(
+        checks,
+        claim,
+        Hook::SbSetMntOpts,
+        &two,
+        "mount-cgroup",
+        &[zoned],
+    )?;
+    let claim = "a privileged zone mounts a hierarchy of version 1";
+    let privileged = world.privileged.clone();
+    world.allowed(checks, claim, &privileged, "mount-cgroup", &[zoned])?;
+    nix::mount::umount(zoned)?;
     nix::mount::umount(again)?;
     nix::mount::umount(first)?;
     Ok(())

@@ -103,6 +103,28 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         let claim = format!("zone two, a mount in the host's namespace: {action}");
         world.refused(checks, &claim, Hook::SbUmount, &two, action, &[above])?;
     }
+    let propagation =
+        |flags| nix::mount::mount(None::<&str>, above, None::<&str>, flags, None::<&str>);
+    let child = above.join("child");
+    fs::create_dir(&child)?;
+    propagation(nix::mount::MsFlags::MS_SHARED)?;
+    checks.allowed(
+        "a host task mounts below that",
+        &act(&free, "mount-tmpfs", &[&child]),
+    );
+    let claim = "zone two, in a copy of the host's namespace, a mount that is shared with it";
+    world.refused(
+        checks,
+        claim,
+        Hook::SbUmount,
+        &two,
+        "unmount-in-copy",
+        &[&child],
+    )?;
+    propagation(nix::mount::MsFlags::MS_PRIVATE)?;
+    let claim = "zone two, in a copy of the host's namespace, a mount that is not shared with it";
+    world.allowed(checks, claim, &two, "unmount-in-copy", &[&child])?;
+    checks.allowed("a host task unmounts it", &act(&free, "unmount", &[&child]));
     let claim = "zone two mounts and unmounts in a namespace of its own";
     world.allowed(checks, claim, &two, "mount-and-unmount", &[above])?;
     let privileged = world.privileged.clone();
