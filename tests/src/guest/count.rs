@@ -165,7 +165,7 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     ] {
         checks.that(
             format!("an unzoned caller that {what} pays little more than the trampoline"),
-            paid < UNZONED_SEND,
+            paid < UNZONED_HOOK,
             format!("+{paid}"),
         );
     }

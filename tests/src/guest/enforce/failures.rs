@@ -171,7 +171,7 @@ fn no_room_for_a_member(checks: &mut Checks, world: &mut World) -> Result<(), Fa
         root,
         origin: Origin::Kernel,
     };
-    let there = held.iter().any(|held| *held == (id, row));
+    let there = held.contains(&(id, row));
     checks.that("with room it is in the zone", there, format!("{held:?}"));
     Ok(fs::remove_dir(&nested)?)
 }
