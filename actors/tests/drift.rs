@@ -46,7 +46,7 @@ async fn rows_deleted_added_or_changed_behind_the_daemons_back_are_repaired_and_
     done(&engine, allow_socket("web", "@name")).await;
     let right = host.kernel.image();
     type Change = fn(&mut Image);
-    let changes: [(&str, Change); 14] = [
+    let changes: [(&str, Change); 15] = [
         ("a zone deleted", |i| i.zones.retain(|id, _| *id != WEB)),
         ("a zone added", |i| {
             i.zones.insert(ZoneId(9), ZoneRow::default());
@@ -69,15 +69,25 @@ async fn rows_deleted_added_or_changed_behind_the_daemons_back_are_repaired_and_
                 .values_mut()
                 .for_each(|row| row.origin = Origin::Kernel);
         }),
-        ("a claim deleted", |i| i.claims.clear()),
+        ("a claim deleted", |i| {
+            i.claims.retain(|_, row| !row.labels());
+        }),
+        ("a directory above it let go", |i| {
+            let above = i.claims.iter().find(|(_, row)| !row.labels());
+            let key = *above.unwrap().0;
+            i.claims.remove(&key);
+        }),
         ("a claim added", |i| {
-            let row = *i.claims.values().next().unwrap();
+            let row = *i.claims.values().find(|row| row.labels()).unwrap();
             i.claims.insert(STRANGER, row);
         }),
         ("a claim narrowed", |i| {
             let scope = Scope::Exact;
             let narrow = |row: &mut ClaimRow| row.scope = scope;
-            i.claims.values_mut().for_each(narrow);
+            i.claims
+                .values_mut()
+                .filter(|row| row.labels())
+                .for_each(narrow);
         }),
         ("a pair closed", |i| i.pairs.clear()),
         ("a pair opened", |i| {

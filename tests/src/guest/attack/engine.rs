@@ -98,7 +98,7 @@ pub const ALL: &[Technique] = &[
     ),
     node(
         "unlinking a pin",
-        |_, _| fs::remove_file(pin_of("barrier")),
+        |_, _| fs::remove_file(pin_of("pairs")),
         own_bpffs,
     )
     .uncontrolled(),

@@ -96,7 +96,8 @@ pub const ALL: &[Technique] = &[
         "/dev/kmsg, to write",
         |_, _| fs::write("/dev/kmsg", "a line\n"),
         |_, _| fs::write("/dev/null", "a line\n"),
-    ),
+    )
+    .known("lines in the log, marked as user space"),
     node(
         "a disk's device, to read",
         |_, _| opens("/dev/vda"),
@@ -386,7 +387,8 @@ pub const ALL: &[Technique] = &[
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUTS)?;
             call(libc::SYS_sethostname, [c"own".into(), 3.into()]).map(drop)
         },
-    ),
+    )
+    .known("the name of a zone that shares the namespace of names with the host"),
     node(
         "syslog(2), clearing",
         |_, _| {

@@ -112,10 +112,10 @@ pub const ALL: &[Technique] = &[
         )
         .map(drop)
     }),
-    zone_and_host("mq_open(3) of its queue", |it, _| {
+    zone("mq_open(3) of its queue", |it, _| {
         queue(&it.name, libc::O_RDWR | libc::O_NONBLOCK).map(drop)
     }),
-    zone_and_host("mq_unlink(3) of its queue", |it, _| {
+    zone("mq_unlink(3) of its queue", |it, _| {
         let name = text(&it.name)?;
         call(libc::SYS_mq_unlink, [(&name).into()]).map(drop)
     }),
@@ -167,7 +167,9 @@ pub const ALL: &[Technique] = &[
         }
         Err(sys::without_effect())
     })
-    .lacking(&[libc::ENOSYS, libc::EOPNOTSUPP]),
+    .lacking(&[libc::ENOSYS, libc::EOPNOTSUPP])
+    // What is not to be read is not to be found, either.
+    .refused_with(&[libc::EPERM, libc::EACCES, libc::ENOKEY]),
     zone("keyctl(2), KEYCTL_UPDATE", |it, _| {
         let length = SECRET.len();
         call(
@@ -200,6 +202,14 @@ const KEYCTL_READ: i32 = 11;
 const USER_KEYRING: i32 = -4;
 /// Everything, for whoever has it and for its user.
 const EVERYTHING: u32 = 0x3f3f_0000;
+
+/// What attacks on shared memory may have made beside it, for the suite to take away.
+pub fn as_it_was() {
+    for name in ["renamed", "linked"] {
+        // Neither need be there.
+        let _ = fs::remove_file(shared(name));
+    }
+}
 
 /// Makes one of each in the name of this process.
 pub fn have(aim: &mut Aim) -> io::Result<()> {

@@ -29,7 +29,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
-use nix::libc;
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 
 use self::aim::{Aim, Side};
@@ -169,12 +168,20 @@ impl Field {
             self.fresh(anew)?;
             let found = self.tried(technique, whose, anew)?;
             let twin = self.twin(technique, anew)?;
-            checks.note(format!(
-                "technique\t{group}\t{}\t{whose}\t{found}",
-                technique.name
-            ));
+            let found_text = match (&found, technique.known) {
+                (Found::Leaked(_), Some(why)) => format!("open: {why}"),
+                (found, _) => found.to_string(),
+            };
+            let row = [group, technique.name, whose, &found_text].join("\t");
+            checks.note(format!("technique\t{row}"));
             let here = !matches!(found, Found::NotHere(_));
             match found {
+                Found::Leaked(_) if technique.known.is_some() => {
+                    checks.check(format!("{claim}: open, as documented"), Ok::<_, &str>(()));
+                }
+                Found::Blocked if technique.known.is_some() => {
+                    checks.check(&claim, Err::<(), _>("it is documented to be open"));
+                }
                 Found::Blocked => checks.check(&claim, Ok::<_, &str>(())),
                 Found::NotHere(_) => {}
                 other => checks.check(&claim, Err::<(), _>(other)),
@@ -212,7 +219,7 @@ impl Field {
             (control, _) if control != Outcome::Done => Found::Broken(format!(
                 "it does not work for somebody in no zone: {control:?}"
             )),
-            (_, Outcome::Refused(libc::EPERM | libc::EACCES)) => Found::Blocked,
+            (_, Outcome::Refused(errno)) if technique.refusals.contains(&errno) => Found::Blocked,
             (_, Outcome::Killed) => Found::Blocked,
             (_, outcome) => Found::Broken(format!("it failed otherwise: {outcome:?}")),
         })
@@ -230,6 +237,7 @@ impl Field {
         // It may not be there.
         let _ = fs::remove_file(cgroups::EVIDENCE);
         mounts::as_it_was()?;
+        ipc::as_it_was();
         for side in [&mut self.attacker, &mut self.victim, &mut self.host] {
             side.prepare()?;
             for (name, wanted) in [("nested", false), ("planted", false), ("spare", true)] {

@@ -178,19 +178,6 @@ pub const ALL: &[Technique] = &[
         )
         .map(drop)
     }),
-    zone_and_host("prlimit(2) that only reads", |it, _| {
-        let mut limit = [0; 16];
-        call(
-            libc::SYS_prlimit64,
-            [
-                it.pid.into(),
-                Arg::from(libc::RLIMIT_NOFILE),
-                0.into(),
-                limit.as_mut_slice().into(),
-            ],
-        )
-        .map(drop)
-    }),
     zone_and_host("setpriority(2)", |it, _| {
         call(
             libc::SYS_setpriority,

@@ -43,6 +43,10 @@ pub struct Technique {
     pub twin: Twin,
     /// The errors that say that this kernel has no such thing, rather than that it refuses it.
     pub lacking: &'static [i32],
+    /// The errors that a refusal has.
+    pub refusals: &'static [i32],
+    /// Why it is open, if SECURITY.md says that it is.
+    pub known: Option<&'static str>,
     /// Whether somebody outside all zones can do it without harm to the rest of the suite.
     pub control: bool,
 }
@@ -58,6 +62,8 @@ pub const fn zone(name: &'static str, attempt: Attempt) -> Technique {
         attempt,
         twin: Twin::Same,
         lacking: NONE,
+        refusals: &[libc::EPERM, libc::EACCES],
+        known: None,
         control: true,
     }
 }
@@ -83,6 +89,19 @@ impl Technique {
     /// With further errors that say that the kernel has no such thing.
     pub const fn lacking(self, lacking: &'static [i32]) -> Technique {
         Technique { lacking, ..self }
+    }
+
+    /// Refused with other errors than most.
+    pub const fn refused_with(self, refusals: &'static [i32]) -> Technique {
+        Technique { refusals, ..self }
+    }
+
+    /// Open, as SECURITY.md says: why.
+    pub const fn known(self, why: &'static str) -> Technique {
+        Technique {
+            known: Some(why),
+            ..self
+        }
     }
 
     /// Another twin than the same on the own.
