@@ -344,15 +344,12 @@ pub(crate) fn load(open: OpenSyvaSkel<'static>) -> Result<SyvaSkel<'static>, Ker
     })
 }
 
-/// What the engine claims for itself needs no capacity.
-const OWN_CLAIMS: u32 = 8;
-
 fn size(open: &mut OpenSyvaSkel<'_>, capacity: &Capacity) -> Result<(), KernelError> {
     let maps = &mut open.maps;
     for (map, rows) in [
         (&mut maps.zones, capacity.zones),
         (&mut maps.members, capacity.members),
-        (&mut maps.claims, capacity.claims.saturating_add(OWN_CLAIMS)),
+        (&mut maps.claims, capacity.claim_rows()),
         (&mut maps.pairs, capacity.pairs),
         (&mut maps.host_sockets, capacity.host_sockets),
     ] {

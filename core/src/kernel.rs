@@ -296,6 +296,14 @@ pub struct Capacity {
     pub host_sockets: u32,
 }
 
+impl Capacity {
+    /// How many rows the map of claims is to hold: claims, the directories above them, of which many have
+    /// the same, and those of the engine's own files.
+    pub fn claim_rows(&self) -> u32 {
+        self.claims.saturating_mul(2).saturating_add(64)
+    }
+}
+
 impl Default for Capacity {
     fn default() -> Self {
         Capacity {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use syva_journal::record::{Head, RawRecord, check};
 use syva_journal::{Journal, Record};
 use syva_model::command::{
-    Attach, BootId, ClaimFacts, Command, NetworkMode, Pod, Policy, Reresolved, SocketFacts,
+    Above, Attach, BootId, ClaimFacts, Command, NetworkMode, Pod, Policy, Reresolved, SocketFacts,
     SocketReresolved, ZoneType,
 };
 use syva_model::entry::{Entry, Hash, Peer};
@@ -93,7 +93,14 @@ fn claim(path: &str, scope: Scope) -> ClaimFacts {
         object: object(u64::MAX),
         generation: 4_123_456_789,
         scope,
-        above: Vec::new(),
+        above: vec![above()],
+    }
+}
+
+fn above() -> Above {
+    Above {
+        object: object(2),
+        generation: 4_123_456_780,
     }
 }
 
@@ -185,7 +192,7 @@ fn commands() -> Vec<Command> {
                 Reresolved {
                     path: "/srv/web".to_owned(),
                     found: Some((object(12), 1)),
-                    above: Vec::new(),
+                    above: vec![above()],
                 },
                 Reresolved {
                     path: "/srv/db".to_owned(),

@@ -30,7 +30,8 @@ int BPF_PROG(capable, const struct cred *cred, struct user_namespace *ns, int ca
 	if (!current_subject(&subject) || ns->level)
 		return 0;
 	task = (void *)bpf_get_current_task();
-	if (cap != CAP_SYS_MODULE && BPF_CORE_READ(task, nsproxy, pid_ns_for_children, level))
+	/* The namespace it is in, not the one that its children will be in. */
+	if (cap != CAP_SYS_MODULE && BPF_CORE_READ(task, thread_pid, level))
 		return 0;
 	return judge_node(HOOK_CAPABLE, &subject, ZONE_HOST, cap, NULL);
 }

@@ -212,12 +212,7 @@ struct net {
 	struct ns_common ns;
 };
 
-struct pid_namespace {
-	unsigned int level;
-};
-
 struct nsproxy {
-	struct pid_namespace *pid_ns_for_children;
 	struct ipc_namespace *ipc_ns;
 	struct mnt_namespace *mnt_ns;
 	struct net *net_ns;
@@ -242,6 +237,7 @@ struct kernel_clone_args {
 };
 
 struct pid {
+	unsigned int level;
 	struct hlist_head tasks[4];
 };
 
@@ -292,6 +288,7 @@ struct task_struct {
 	int tgid;
 	struct css_set *cgroups;
 	struct nsproxy *nsproxy;
+	struct pid *thread_pid;
 	struct files_struct *files;
 	__u64 start_time;
 	const struct cred *real_cred;

@@ -13,6 +13,9 @@ const HOST_PATHS: &[&str] = &[
     "/", "/usr", "/bin", "/sbin", "/etc", "/proc", "/sys", "/dev", "/run",
 ];
 
+/// The rows that claims on the engine's own files take at most.
+const ENGINES_OWN: usize = 8;
+
 impl Case<'_> {
     pub(super) fn register_host_path(
         &self,
@@ -100,12 +103,23 @@ impl Case<'_> {
             .flat_map(|claim| claim.above.iter().map(|above| above.object))
             .filter(|object| self.state.above_claims(*object).is_none())
             .collect();
-        let (held, max) = (self.state.claim_rows(), self.node.capacity.claims as usize);
-        if held + new.len() + above.len() > max {
+        let (held, max) = (self.state.claims.len(), self.node.capacity.claims as usize);
+        if held + self.state.lost.len() + new.len() > max {
             return Err(Refusal::new(
                 RefusalKind::Exhausted,
                 format!(
-                    "{held} of {max} claims are held, directories above them included; {} more do not fit",
+                    "{held} of {max} claims are held, {} more do not fit",
+                    new.len()
+                ),
+            ));
+        }
+        let (rows, room) = (self.state.claim_rows(), self.node.capacity.claim_rows());
+        if rows + new.len() + above.len() + ENGINES_OWN > room as usize {
+            return Err(Refusal::new(
+                RefusalKind::Exhausted,
+                format!(
+                    "claims and the directories above them take {rows} of {room} rows, {} more do not fit: \
+                     claim directories rather than what is in them, or start with more --max-claims",
                     new.len() + above.len()
                 ),
             ));

@@ -343,6 +343,19 @@ pub const ALL: &[Technique] = &[
     )
     .lacking(&[libc::ENOSYS]),
     node(
+        "reboot(2) from a process whose children are to have another pid namespace",
+        |_, _| {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID)?;
+            let (one, two, off) = (0xfee1_dead_u32, 672_274_793, 0);
+            call(
+                libc::SYS_reboot,
+                [one.into(), two.into(), off.into(), 0.into()],
+            )
+            .map(drop)
+        },
+        uses_files,
+    ),
+    node(
         "reboot(2)",
         |_, _| {
             // Only what Ctrl-Alt-Del does.

@@ -32,6 +32,7 @@ use nix::fcntl::OFlag;
 use nix::pty::{PtyMaster, grantpt, posix_openpt, ptsname_r, unlockpt};
 
 use self::aim::{Aim, Side};
+pub use self::sys::in_child;
 use self::technique::{ALL, Against, Technique, Twin};
 use super::actor::{self, Outcome, make_cgroup};
 use super::stage::{attach, setup};

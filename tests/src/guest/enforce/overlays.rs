@@ -159,9 +159,10 @@ fn zones(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         ] {
             let scratch = scratch(zone);
             let args = [Path::new(tree), Path::new(&scratch)];
-            world.allowed(
+            world.allowed_the_host(
                 checks,
                 &format!("{how}: a zone mounts one ({zone})"),
+                if zone == "one" { ONE } else { TWO },
                 who,
                 how,
                 &args,
@@ -236,7 +237,8 @@ fn from_a_cgroup_that_is_gone(checks: &mut Checks, world: &mut World) -> Result<
         fs::create_dir(&passing)?;
         let claim = format!("zone {zone} mounts an overlay from a nested cgroup");
         let args = [Path::new(TREE), &scratch];
-        world.allowed(checks, &claim, &passing, "overlay", &args)?;
+        let id = if zone == "one" { ONE } else { TWO };
+        world.allowed_the_host(checks, &claim, id, &passing, "overlay", &args)?;
         fs::remove_dir(&passing)?;
     }
     let file = Path::new("/tmp/passing-two/merged/file");
@@ -296,9 +298,10 @@ fn stacked(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     for (zone, who) in [("two", &two), ("one", &one)] {
         let (below, above) = (format!("/tmp/below-{zone}"), format!("/tmp/above-{zone}"));
         let args = [Path::new(TREE), Path::new(&below)];
-        world.allowed(
+        world.allowed_the_host(
             checks,
             &format!("zone {zone} mounts the lower overlay"),
+            if zone == "one" { ONE } else { TWO },
             who,
             "overlay",
             &args,

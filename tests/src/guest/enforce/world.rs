@@ -11,8 +11,8 @@ use rustix::io::Errno;
 use syva_bpf::LibbpfKernel;
 use syva_model::hook::Hook;
 use syva_model::image::{
-    CgroupId, ClaimRow, Control, MapWrite, MemberRow, ObjectKey, Origin, Scope, Table, ZoneId,
-    ZoneRow,
+    CgroupId, ClaimRow, Control, MapWrite, MemberRow, ObjectKey, Origin, Pair, Scope, Table,
+    ZoneId, ZoneRow,
 };
 use syva_model::kernel::{
     Capacity, ControlStore, CounterSource, Counters, EventSource, Kernel as _, KernelEvent,
@@ -231,6 +231,23 @@ impl World {
         args: &[&Path],
     ) -> Result<(), Failure> {
         self.goes_on(checks, claim, || act(cgroup, action, args))
+    }
+
+    /// The same, while a pair with the host opens the node to the zone: what is mounted is to be seen by
+    /// others, and the host's mounts are no zone's to change.
+    pub fn allowed_the_host(
+        &mut self,
+        checks: &mut Checks,
+        claim: &str,
+        zone: ZoneId,
+        cgroup: &Path,
+        action: &str,
+        args: &[&Path],
+    ) -> Result<(), Failure> {
+        let pair = Pair::new(ZoneId::HOST, zone);
+        self.pairs.write(&MapWrite::PutPair(pair))?;
+        self.allowed(checks, claim, cgroup, action, args)?;
+        Ok(self.pairs.write(&MapWrite::DropPair(pair))?)
     }
 
     /// The same of whatever is attempted.

@@ -163,6 +163,7 @@ fn mount(kind: &str, path: &Path) -> io::Result<()> {
 
 /// A hierarchy of version 1 without a controller.
 fn mount_cgroup(path: &Path) -> io::Result<()> {
+    private()?;
     let options = Some("none,name=zoned");
     let flags = MsFlags::empty();
     Ok(nix::mount::mount(
@@ -175,6 +176,7 @@ fn mount_cgroup(path: &Path) -> io::Result<()> {
 }
 
 fn mount_disk(disk: &Path, path: &Path) -> io::Result<()> {
+    private()?;
     let flags = MsFlags::MS_RDONLY;
     Ok(nix::mount::mount(
         Some(disk),
@@ -199,11 +201,22 @@ fn unmount_in_copy(path: &Path) -> io::Result<()> {
     umount(path, MntFlags::MNT_DETACH)
 }
 
-/// In a mount namespace of its own, as a container does.
-fn mount_and_unmount(path: &Path) -> io::Result<()> {
+/// A mount namespace of its own, as a container has: what is mounted there goes with the process.
+fn private() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     let private = MsFlags::MS_PRIVATE | MsFlags::MS_REC;
-    nix::mount::mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
+    Ok(nix::mount::mount(
+        None::<&str>,
+        "/",
+        None::<&str>,
+        private,
+        None::<&str>,
+    )?)
+}
+
+/// In one of its own.
+fn mount_and_unmount(path: &Path) -> io::Result<()> {
+    private()?;
     mount("tmpfs", path)?;
     umount(path, MntFlags::empty())
 }

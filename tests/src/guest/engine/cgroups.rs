@@ -266,7 +266,6 @@ fn other_mounts(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     let claim = "a privileged zone mounts a hierarchy of version 1";
     let privileged = world.privileged.clone();
     world.allowed(checks, claim, &privileged, "mount-cgroup", &[zoned])?;
-    nix::mount::umount(zoned)?;
     nix::mount::umount(again)?;
     nix::mount::umount(first)?;
     Ok(())

@@ -14,10 +14,17 @@ use crate::guest::{Checks, Failure};
 /// A door, the hook that keeps it, and what it answers to who may pass: nothing, or that what was
 /// brought is rubbish.
 const DOORS: &[(&str, Hook, &[Errno])] = &[
-    ("init-module", Hook::KernelLoadData, &[Errno::NOEXEC]),
-    ("finit-module", Hook::KernelReadFile, &[Errno::NOEXEC]),
-    ("kexec-load", Hook::KernelLoadData, &[]),
-    ("kexec-file-load", Hook::KernelReadFile, &[Errno::NOEXEC]),
+    ("init-module", Hook::Capable, &[Errno::NOEXEC]),
+    ("finit-module", Hook::Capable, &[Errno::NOEXEC]),
+    ("kexec-load", Hook::Capable, &[]),
+    ("kexec-file-load", Hook::Capable, &[Errno::NOEXEC]),
+    // There the capability is for rebooting what is in it.
+    ("kexec-load-in-pid-namespace", Hook::KernelLoadData, &[]),
+    (
+        "kexec-file-load-in-pid-namespace",
+        Hook::KernelReadFile,
+        &[Errno::NOEXEC],
+    ),
     ("memory", Hook::LockedDown, &[]),
     ("ports", Hook::LockedDown, &[]),
     ("iopl", Hook::LockedDown, &[]),

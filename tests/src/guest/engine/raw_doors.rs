@@ -18,6 +18,8 @@ pub fn perform(name: &Path) -> io::Result<()> {
         "finit-module" => finit_module(),
         "kexec-load" => kexec_load(),
         "kexec-file-load" => kexec_file_load(),
+        "kexec-load-in-pid-namespace" => in_pid_namespace(kexec_load),
+        "kexec-file-load-in-pid-namespace" => in_pid_namespace(kexec_file_load),
         "memory" => File::open("/dev/mem").map(drop),
         "ports" => File::open("/dev/port").map(drop),
         "iopl" => call(libc::SYS_iopl, &[3]),
@@ -61,6 +63,12 @@ fn finit_module() -> io::Result<()> {
     let file = rubbish()?;
     let args = [file.as_raw_fd().into(), c"".as_ptr() as i64, 0];
     call(libc::SYS_finit_module, &args)
+}
+
+/// In a child that is the first process of a pid namespace.
+fn in_pid_namespace(door: fn() -> io::Result<()>) -> io::Result<()> {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID)?;
+    crate::guest::attack::in_child(door)
 }
 
 /// Without segments: unloads what was loaded, of which there is nothing.
