@@ -1,6 +1,8 @@
 //! Fetches kernels, and boots them to run suites.
 
 use std::collections::VecDeque;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -13,6 +15,7 @@ use syva_e2e::vm::cache::Cache;
 use syva_e2e::vm::kernels::{self, Kernel, Series};
 use syva_e2e::vm::run::{self, Outcome, Workplace};
 use syva_e2e::vm::serial::Verdict;
+use syva_e2e::vm::techniques;
 
 /// Runs Syvä's suites on real kernels, under emulation.
 #[derive(Parser)]
@@ -41,6 +44,12 @@ enum Arguments {
     },
     /// Runs suites that must fail, to see that the harness notices.
     SelfTest(Which),
+    /// Writes docs/attacks.md from the results of the last runs of suite `attack`, a column a kernel.
+    Techniques {
+        /// Where to write it.
+        #[arg(long, default_value = "docs/attacks.md")]
+        page: PathBuf,
+    },
     /// Lists the suites.
     List,
 }
@@ -97,6 +106,7 @@ fn main() -> ExitCode {
             run_suites(&which, &jobs, |series| Ok(gated(series))).map(Tally::finish)
         }
         Arguments::SelfTest(which) => self_test(&which),
+        Arguments::Techniques { page } => write_techniques(&page),
         Arguments::List => {
             for suite in suites::ALL {
                 println!(
@@ -156,6 +166,13 @@ fn fetch(which: &Which) -> Result<bool, VmError> {
             );
         }
     }
+    Ok(true)
+}
+
+fn write_techniques(page: &Path) -> Result<bool, VmError> {
+    let text = techniques::page(&Workplace::of_this_program()?.logs)?;
+    fs::write(page, text).map_err(VmError::io("writing", page))?;
+    println!("{}", page.display());
     Ok(true)
 }
 

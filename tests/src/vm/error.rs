@@ -86,6 +86,15 @@ pub enum VmError {
         /// What failed.
         why: Box<VmError>,
     },
+    /// No run of suite `attack` has left its results.
+    #[error(
+        "no results of suite attack in {}; run it first (`make vm-test KERNEL=all SUITE=attack`)",
+        dir.display()
+    )]
+    NoLogs {
+        /// Where they would be.
+        dir: PathBuf,
+    },
     /// A binary to pack is not built.
     #[error("no binary {}; build the workspace first (`make build`)", path.display())]
     NoBinary {

@@ -15,5 +15,6 @@ pub mod qemu;
 pub mod root;
 pub mod run;
 pub mod serial;
+pub mod techniques;
 
 pub use error::VmError;
