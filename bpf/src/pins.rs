@@ -39,8 +39,9 @@ const OWN: [&str; 2] = ["barrier", "probe_request"];
 /// A link's name before it takes the old one's place. File names there have no dots.
 const NEW: &str = "new_";
 
-/// How long the kernel may take to detach what was unpinned: it does that in a work item.
-const DETACHED: Duration = Duration::from_secs(10);
+/// How long the kernel may take to detach what was unpinned: it does that in a work item for each program,
+/// and waits for all its processors each time.
+const DETACHED: Duration = Duration::from_secs(60);
 
 /// What helps when nothing that is pinned can be used.
 const UNLOAD: &str = "`syva-core --unload` removes what is attached, and ends enforcement until the \

@@ -68,7 +68,7 @@ fn check_maps(
         ("zones", "Hash", capacity.zones),
         ("members", "Hash", capacity.members),
         ("member_filter", "Array", 65_536),
-        ("claims", "Hash", capacity.claims + 8),
+        ("claims", "Hash", capacity.claim_rows()),
         ("pairs", "Hash", capacity.pairs),
         ("host_sockets", "Hash", capacity.host_sockets),
         ("control", "Array", 1),
