@@ -38,7 +38,8 @@ impl OwnFiles {
             // The loader is being restarted, and so will be what needs this.
             return BTreeMap::new();
         };
-        let found = self.paths.iter().take(OWN).filter_map(|path| {
+        let outermost = self.paths.iter().filter(|path| !self.is_covered(path));
+        let found = outermost.take(OWN).filter_map(|path| {
             row(&*prober, &self.vantage, path)
                 .inspect_err(|said| {
                     tracing::warn!(path, %said, "no claim keeps zones from a path of the engine's own");
@@ -46,6 +47,16 @@ impl OwnFiles {
                 .ok()
         });
         found.collect()
+    }
+}
+
+impl OwnFiles {
+    /// Whether it lies in another of them: a claim on a directory covers what is in it, also what is made
+    /// anew at every start, as the socket is.
+    fn is_covered(&self, path: &str) -> bool {
+        let path = Path::new(path);
+        let mut others = self.paths.iter().map(Path::new);
+        others.any(|other| other != path && path.starts_with(other))
     }
 }
 
