@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use syva_e2e::daemon::eventually;
 
 use crate::home::Home;
 
@@ -133,8 +134,9 @@ fn a_start_goes_on_from_the_snapshot_of_the_stop_before_and_ignores_a_damaged_on
             None => std::fs::remove_file(&snapshot).expect("removed"),
         }
         let daemon = home.start();
+        // It is written by a thread of its own.
+        eventually("its log", || Ok(daemon.log().contains(said))).expect("it is said");
         let log = daemon.log();
-        assert!(log.contains(said), "{log}");
         assert_eq!(log.contains("folding on from a snapshot"), used, "{log}");
         // What the snapshot vouches for is not read again.
         assert_eq!(log.contains("checked_after=3"), used, "{log}");
