@@ -138,8 +138,13 @@ fn tasks() -> Vec<Line<Scene>> {
 /// An allowed pair opens use, never tracing; once closed it opens nothing.
 fn pairs() -> Vec<Line<Scene>> {
     let mut lines = Vec::new();
-    let (opened, traced): (Vec<Hook>, Vec<Hook>) = Hook::between_zones()
-        .partition(|hook| !matches!(hook, Hook::PtraceAccessCheck | Hook::PtraceTraceme));
+    let traces = |hook: &Hook| {
+        matches!(
+            hook,
+            Hook::PtraceAccessCheck | Hook::PtraceTraceme | Hook::PerfEventAlloc
+        )
+    };
+    let (traced, opened): (Vec<Hook>, Vec<Hook>) = Hook::between_zones().partition(traces);
     for hook in opened {
         let what = format!(
             "{} by zone web, on what is zone db's, the pair allowed",
