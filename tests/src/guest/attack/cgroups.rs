@@ -8,6 +8,7 @@ use nix::libc;
 use nix::mount::{MsFlags, mount};
 
 use super::aim::Aim;
+use super::mounts::private;
 use super::sys::{self, call, words};
 use super::technique::{Technique, node, zone, zone_and_host};
 
@@ -175,12 +176,6 @@ pub const ALL: &[Technique] = &[
     )
     .lacking(&[libc::EINVAL, libc::ENODEV]),
 ];
-
-fn private() -> io::Result<()> {
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
-    let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    Ok(mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)?)
-}
 
 fn nested(own: &Aim) -> io::Result<PathBuf> {
     let nested = own.cgroup.join("nested");

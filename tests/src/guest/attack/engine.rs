@@ -372,9 +372,7 @@ fn socket_filter(_: &Aim, _: &Aim) -> io::Result<()> {
 
 /// Everybody may mount a file system for pins of their own.
 fn own_bpffs(_: &Aim, own: &Aim) -> io::Result<()> {
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
-    let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    mount(None::<&str>, "/", None::<&str>, private, None::<&str>)?;
+    super::mounts::private()?;
     let at = own.path("empty");
     Ok(mount(
         Some("bpf"),

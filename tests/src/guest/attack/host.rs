@@ -9,6 +9,7 @@ use nix::libc;
 use nix::mount::{MsFlags, mount};
 
 use super::aim::Aim;
+use super::mounts::private;
 use super::sys::{self, call, text};
 use super::tasks::perf;
 use super::technique::{Technique, node};
@@ -482,12 +483,6 @@ fn own_sysctl(_: &Aim, _: &Aim) -> io::Result<()> {
 fn uses_files(it: &Aim, own: &Aim) -> io::Result<()> {
     fs::read(it.path("secret"))?;
     fs::write(own.path("new"), "text")
-}
-
-fn private() -> io::Result<()> {
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
-    let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
-    Ok(mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)?)
 }
 
 fn mounts_tmpfs(_: &Aim, own: &Aim) -> io::Result<()> {

@@ -226,7 +226,7 @@ pub fn as_it_was() -> io::Result<()> {
 }
 
 /// A place for mounts that nobody else sees.
-fn private() -> io::Result<()> {
+pub fn private() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     Ok(mount(None::<&str>, "/", None::<&str>, flags, None::<&str>)?)

@@ -9,7 +9,7 @@ mod work;
 use std::path::Path;
 use std::process::Command;
 
-use super::systemd::node::{self, CORE};
+use super::systemd::node::{self, CORE, denials};
 use super::systemd::unit;
 use super::{Checks, Failure};
 use crate::daemon::Setup;
@@ -37,16 +37,6 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
         &"healthy",
     );
     zones.are_kept_apart(checks, &core)
-}
-
-/// All denials so far.
-fn denials(core: &Setup) -> Result<u64, Failure> {
-    let status = core.done(&["status"])?;
-    let hooks = status.json()["hooks"]
-        .as_array()
-        .cloned()
-        .ok_or("no hooks")?;
-    Ok(hooks.iter().filter_map(|hook| hook["deny"].as_u64()).sum())
 }
 
 /// Does something, which must succeed and of which nothing must be denied.

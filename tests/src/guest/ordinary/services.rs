@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::{denials, shell, shell_in, undisturbed};
+use super::{shell, shell_in, undisturbed};
 use crate::daemon::{Setup, eventually_asking_every, put};
 use crate::guest::actor::{act, make_cgroup};
+use crate::guest::systemd::node::denials;
 use crate::guest::systemd::unit;
 use crate::guest::{Checks, Failure};
 

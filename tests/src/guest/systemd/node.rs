@@ -63,6 +63,19 @@ pub fn installed() -> Setup {
     setup.at_socket(socket).with_state(state)
 }
 
+/// All denials so far.
+///
+/// # Errors
+/// The answer, if it has none.
+pub fn denials(core: &Setup) -> Result<u64, Failure> {
+    let status = core.done(&["status"])?;
+    let hooks = status.json()["hooks"]
+        .as_array()
+        .cloned()
+        .ok_or("no hooks")?;
+    Ok(hooks.iter().filter_map(|hook| hook["deny"].as_u64()).sum())
+}
+
 /// Waits until the unit is active.
 pub fn active() -> Result<(), Failure> {
     let waited = unit::eventually("the unit is active", || unit::is_active(CORE));

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use super::node::{self, CORE};
+use super::node::{self, CORE, denials};
 use super::unit;
 use crate::daemon::{Setup, put};
 use crate::guest::actor::{act, make_cgroup};
@@ -70,16 +70,6 @@ fn drop_in_of_the_page() -> Result<String, Failure> {
         true => Ok(lines.join("\n") + "\n"),
         false => Err("the page shows no drop-in".into()),
     }
-}
-
-/// All denials so far.
-fn denials(core: &Setup) -> Result<u64, Failure> {
-    let status = core.done(&["status"])?;
-    let hooks = status.json()["hooks"]
-        .as_array()
-        .cloned()
-        .ok_or("no hooks")?;
-    Ok(hooks.iter().filter_map(|hook| hook["deny"].as_u64()).sum())
 }
 
 fn starts(checks: &mut Checks, core: &Setup) -> Result<(), Failure> {
