@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -175,8 +176,13 @@ async fn rotel_reads_zones_hook_process_and_path_and_a_command_from_rpc_to_map_w
         recursive: true,
     };
     node.run(claim).await.expect("claimed");
+    // The directories above it have rows too.
     let claims = node.memory.image().claims;
-    let claim = *claims.keys().next().expect("one claim");
+    let inode = fs::metadata(&claimed).expect("there").ino();
+    let claim = *claims
+        .keys()
+        .find(|key| key.ino == inode)
+        .expect("one claim");
     node.memory.emit(syva_model::kernel::KernelEvent {
         claim: Some(claim),
         depth: 1,
