@@ -31,7 +31,8 @@ use crate::standing::Standing;
 use crate::vantage::Vantage;
 pub use desk::{Desk, Enforcer, Glance, JOURNAL, REFUSED, Surroundings};
 
-/// A question about the state, answered between two batches.
+/// A question about the state, answered between two batches: it waits for the batch in hand, and does not
+/// cut that short, or those who ask would take from those who command what sharing a flush gains.
 pub type Question = Box<dyn FnOnce(&Glance<'_>) + Send>;
 
 /// What may be asked of the writer.
@@ -137,6 +138,8 @@ pub struct WriterState {
     desk: Desk<Ticket>,
     reconciler: Waited,
     flush_due: bool,
+    /// Asked while a batch is in hand.
+    questions: Vec<Question>,
     /// The traces of the batch in hand.
     traces: Vec<Span>,
 }
@@ -147,6 +150,7 @@ impl WriterState {
             desk,
             reconciler,
             flush_due: false,
+            questions: Vec::new(),
             traces: Vec::new(),
         }
     }
@@ -185,20 +189,32 @@ impl WriterState {
         Ok(())
     }
 
-    /// If the desk cannot tell what became of the batch the tickets go with this actor, and their
-    /// callers are told to look.
+    /// If the desk cannot tell what became of the batch the tickets and questions go with this actor,
+    /// and their callers are told to look.
     fn flush(&mut self) -> Result<(), ActorProcessingErr> {
         self.flush_due = false;
+        let questions = std::mem::take(&mut self.questions);
         let span = self.batch_span();
         let (desk, reconciler) = (&mut self.desk, &mut self.reconciler);
         let answers = block_in_place(|| span.in_scope(|| desk.flush(reconciler)))?;
         for (ticket, outcome) in answers {
             ticket.answer(outcome);
         }
+        for question in questions {
+            question(&self.desk.glance());
+        }
         Ok(())
     }
 
     /// Whatever is in hand goes first: nobody is shown what may not last.
+    fn ask(&mut self, question: Question) {
+        if self.desk.is_due() {
+            self.questions.push(question);
+        } else {
+            question(&self.desk.glance());
+        }
+    }
+
     fn flush_if_due(&mut self) -> Result<(), ActorProcessingErr> {
         match self.desk.is_due() {
             true => self.flush(),
@@ -310,10 +326,7 @@ impl Actor for Writer {
                     state.flush()?;
                 }
             }
-            WriterMsg::Ask(question) => {
-                state.flush_if_due()?;
-                question(&state.desk.glance());
-            }
+            WriterMsg::Ask(question) => state.ask(question),
             WriterMsg::Flush => state.flush()?,
             WriterMsg::CgroupsGone(gone) => {
                 for command in state.desk.leaving(gone) {

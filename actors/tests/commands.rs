@@ -14,11 +14,12 @@ use common::{
 use syva_actors::engine::IN_HAND;
 use syva_actors::memory::Fault;
 use syva_actors::reconciler::BEHIND;
-use syva_actors::writer::JOURNAL;
+use syva_actors::writer::{Glance, JOURNAL};
 use syva_actors::{CommandError, Engine, Request};
 use syva_journal::store::memory::Call;
 use syva_model::entry::Peer;
 use syva_model::image::Table;
+use tokio::task::JoinSet;
 
 const EIO: i32 = 5;
 /// What a kernel says to a write: no memory for the row, a full map, no permission (errno(3)).
@@ -273,8 +274,8 @@ async fn a_batch_that_is_durable_although_its_flush_failed_is_acknowledged() {
 fn spawn_all(
     engine: &Arc<Engine>,
     requests: impl IntoIterator<Item = Request>,
-) -> tokio::task::JoinSet<Result<syva_actors::Done, CommandError>> {
-    let mut set = tokio::task::JoinSet::new();
+) -> JoinSet<Result<syva_actors::Done, CommandError>> {
+    let mut set = JoinSet::new();
     for request in requests {
         let engine = Arc::clone(engine);
         set.spawn(async move { engine.submit(request, Peer::default()).await });
@@ -304,6 +305,32 @@ async fn concurrent_commands_share_flushes_and_all_are_answered() {
     assert_eq!(appended as u64, many);
     assert!(flushes < 20, "{flushes} flushes for {many} commands");
     assert!(host.agrees_with(&engine.journal()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_wait_for_the_batch_and_do_not_cut_it_short() {
+    let host = Host::new();
+    let engine = Arc::new(host.start_in_memory().await);
+    host.disk.slow_flush(Duration::from_millis(10));
+    let many = 200;
+    let (mut done, mut seen) = (JoinSet::new(), JoinSet::new());
+    for n in 0..many {
+        let (commanding, asking) = (Arc::clone(&engine), Arc::clone(&engine));
+        let request = register(&format!("z{n}"));
+        done.spawn(async move { commanding.submit(request, Peer::default()).await });
+        seen.spawn(async move {
+            let journal = asking.journal();
+            let both = move |glance: &Glance<'_>| (glance.state.seq(), journal.head().seq);
+            asking.ask(both).await.expect("answered")
+        });
+    }
+    common::assert_all(done.join_all().await);
+    for (state, durable) in seen.join_all().await {
+        assert_eq!(state, durable, "shown what may not last");
+    }
+    let calls = host.disk.take_calls();
+    let flushes = calls.iter().filter(|c| **c == Call::MakeDurable).count();
+    assert!(flushes < 20, "{flushes} flushes for {many} commands");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -38,7 +38,7 @@ fn main() {
     for words in [
         &["inspect"][..],
         &["inspect", "--from", "900000", "--kind", "register_zone"],
-        &["inspect", "--zone", "zone-7"],
+        &["inspect", "--zone", "tenant-7"],
         &["verify"],
         &["replay"],
         &["replay", "--to", "500000"],

@@ -178,31 +178,40 @@ pub fn remove(n: usize) -> Command {
     }
 }
 
-/// Payloads of a journal with so many entries behind the boot's: of ten, one zone, one pair, two
-/// claims, four attachments, two of which are undone.
+/// How many zones of a [`history`] live at once: half of what a node takes unless it is told otherwise.
+const LIVING: usize = 5_000;
+
+/// Payloads of a journal with so many entries behind the boot's, as zones come and go: each is
+/// registered, paired with the one before it, claims two directories and is attached four containers,
+/// and goes, its containers first, when [`LIVING`] have come after it.
 pub fn history(entries: usize) -> Vec<Vec<u8>> {
     let mut bench = Bench::empty();
     let boot = Command::Boot {
         claims: Vec::new(),
         host_sockets: Vec::new(),
     };
-    let mut payloads = vec![bench.entry(boot.clone()).1];
-    bench.run(boot);
-    for n in 0..entries {
-        let (tenth, of) = (n % 10, n / 10);
-        let command = match tenth {
-            0 => register(of),
-            1 => allow(of, of.saturating_sub(1)),
-            2 | 3 => claim(n, of),
-            4..8 => attach(n, of),
-            _ => detach(n - 4),
-        };
-        // The first zone has no other to be paired with.
-        let command = if n == 1 { claim(n, of) } else { command };
-        payloads.push(bench.entry(command.clone()).1);
-        bench.run(command);
-    }
-    payloads
+    let life = (0..).flat_map(|zone: usize| coming(zone).chain(going(zone.checked_sub(LIVING))));
+    let commands = std::iter::once(boot).chain(life.take(entries));
+    commands
+        .map(|command| {
+            let payload = bench.entry(command.clone()).1;
+            bench.run(command);
+            payload
+        })
+        .collect()
+}
+
+fn coming(zone: usize) -> impl Iterator<Item = Command> {
+    let pair = zone.checked_sub(1).map(|before| allow(zone, before));
+    std::iter::once(register(zone))
+        .chain(pair)
+        .chain((2 * zone..2 * zone + 2).map(move |n| claim(n, zone)))
+        .chain((4 * zone..4 * zone + 4).map(move |n| attach(n, zone)))
+}
+
+fn going(zone: Option<usize>) -> impl Iterator<Item = Command> {
+    zone.into_iter()
+        .flat_map(|zone| (4 * zone..4 * zone + 4).map(detach).chain([remove(zone)]))
 }
 
 /// Folds payloads as a start does: each hashed, decoded and folded.
@@ -221,10 +230,16 @@ mod tests {
 
     #[test]
     fn the_history_folds_to_what_it_was_made_from() {
-        let state = replay(&history(1000));
-        assert_eq!(state.seq(), 1001);
+        let state = replay(&history(7 + 8 * 99));
+        assert_eq!(state.seq(), 1 + 7 + 8 * 99);
         assert_eq!(state.zones.len(), 100);
-        assert_eq!(state.members.len(), 200);
-        assert_eq!(state.claims.len(), 201);
+        assert_eq!(state.members.len(), 400);
+        assert_eq!(state.claims.len(), 200);
+    }
+
+    #[test]
+    fn a_long_history_holds_as_many_zones_as_live_at_once() {
+        let state = replay(&history(8 * LIVING + 13 * 1000));
+        assert_eq!(state.zones.len(), LIVING);
     }
 }

@@ -97,7 +97,6 @@ impl SyvaCore for Service {
         &self,
         request: Request<v1::RegisterZoneRequest>,
     ) -> Reply<v1::RegisterZoneResponse> {
-        let name = request.get_ref().zone_name.clone();
         let done = self
             .done(request, |m| {
                 let policy = m.policy.map(convert::policy).transpose()?;
@@ -107,19 +106,14 @@ impl SyvaCore for Service {
                 })
             })
             .await?;
-        let id = done.reply.zone.unwrap_or(ZoneId::HOST);
-        let words = self
-            .ask(move |state, _| {
-                let zone = state.zones.iter().find(|(zone, _)| zone.as_str() == name);
-                zone.map(|(_, zone)| zone.policy.not_enforced())
-                    .unwrap_or_default()
-            })
-            .await?;
+        let told = done.reply;
         let mut response = Response::new(v1::RegisterZoneResponse {
-            zone_id: id.0,
-            notes: done.reply.notes,
+            zone_id: told.zone.unwrap_or(ZoneId::HOST).0,
+            notes: told.notes,
         });
-        response.extensions_mut().insert(NotEnforced(words));
+        response
+            .extensions_mut()
+            .insert(NotEnforced(told.not_enforced));
         Ok(response)
     }
 

@@ -38,6 +38,7 @@ impl Case<'_> {
             None => Admission::Append,
             Some(zone) => Admission::Unchanged(Reply {
                 zone: Some(zone.id),
+                not_enforced: zone.policy.not_enforced(),
                 ..Reply::said(format!("zone {name} is so already"))
             }),
         })

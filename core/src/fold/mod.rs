@@ -64,6 +64,8 @@ pub struct Reply {
     pub message: String,
     /// What else the caller should know.
     pub notes: Vec<String>,
+    /// What of that zone's policy nothing enforces yet.
+    pub not_enforced: Vec<String>,
 }
 
 impl Reply {

@@ -41,9 +41,13 @@ impl Step<'_> {
         } else {
             "created"
         };
+        let zone = self.state.zones.get(name);
         Reply {
             zone: Some(id),
             notes,
+            not_enforced: zone
+                .map(|zone| zone.policy.not_enforced())
+                .unwrap_or_default(),
             ..Reply::said(format!("zone {name} {done}"))
         }
     }
