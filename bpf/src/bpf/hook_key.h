@@ -17,7 +17,8 @@
 #define KEY_POSSESSED 1ull
 
 /* The kernel uses credentials of its own while it does something for all callers, such as looking
- * up a name for a network file system; what it makes and finds then is nobody's. */
+ * up a name for a network file system; what it makes then is nobody's. No system call makes a key
+ * with others than the task's own. */
 static __always_inline bool acts_for_itself(void)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
@@ -59,7 +60,8 @@ int key_permission(__u64 *ctx)
 
 	if (ret)
 		return ret;
-	if (!current_subject(&subject) || !acts_for_itself())
+	/* With whichever credentials: io_uring uses those that a task has kept. */
+	if (!current_subject(&subject))
 		return 0;
 	address = argument(HOOK_KEY_PERMISSION, SITE_IPC_OBJECT, ctx, 0) & ~KEY_POSSESSED;
 	object = zone_of_key(address);

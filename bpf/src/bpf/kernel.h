@@ -37,6 +37,11 @@ struct kernel_siginfo;
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
+/* Of x86_64. */
+struct pt_regs {
+	unsigned long orig_ax;
+};
+
 struct hlist_node {
 	struct hlist_node *next;
 };
@@ -364,6 +369,11 @@ enum lockdown_reason___asked {
 /* Asked of the running kernel: whether it has bpf_get_current_task_btf() (since 5.11). */
 enum bpf_func_id___task_btf {
 	BPF_FUNC_get_current_task_btf___task_btf = 158,
+};
+
+/* The same of bpf_task_pt_regs() (since 5.15). */
+enum bpf_func_id___pt_regs {
+	BPF_FUNC_task_pt_regs___pt_regs = 175,
 };
 
 #endif

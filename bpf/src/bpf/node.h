@@ -115,7 +115,7 @@ static __always_inline bool stake_in(enum hook hook, struct inode *inode, struct
 		stake->object = zone_of_cgroup_file(hook, inode, magic, subject);
 		return true;
 	case PROC_MAGIC:
-		return writes && stake_in_proc(inode, dentry, stake);
+		return stake_in_proc(inode, dentry, writes, stake);
 	case SYSFS_MAGIC:
 		return writes && !is_of_own_network(inode);
 	case DEBUGFS_MAGIC:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* Whose a file of procfs is that is written: a task's, a namespace's, or the node's. */
+/* Whose a file of procfs is that is opened: a task's, a namespace's, or the node's. */
 #ifndef SYVA_PROC_H
 #define SYVA_PROC_H
 
@@ -91,8 +91,42 @@ static __always_inline bool is_node_s(struct proc_dir_entry *entry)
 	       name != LETTERS('p', 'r', 'e', 's', 's', 'u', 'r', 'e');
 }
 
-/* Whether it is for us to ask about a file of procfs that is to be written. */
-static __always_inline bool stake_in_proc(struct inode *inode, struct dentry *dentry,
+/*
+ * Files that show a task's memory, or what lies where in it. Whoever opens one is asked by the
+ * kernel for the right to inspect the task, which hook_ptrace.h answers; but since 6.15 not if he
+ * has CAP_PERFMON or CAP_SYS_ADMIN. So it is asked here as well.
+ */
+static __always_inline bool shows_memory(struct dentry *dentry)
+{
+	switch (beginning(BPF_CORE_READ(dentry, d_name.name))) {
+	case LETTERS('m', 'a', 'p', 's', 0, 0, 0, 0):
+	case LETTERS('s', 'm', 'a', 'p', 's', 0, 0, 0):
+	case LETTERS('s', 'm', 'a', 'p', 's', '_', 'r', 'o'): /* smaps_rollup */
+	case LETTERS('n', 'u', 'm', 'a', '_', 'm', 'a', 'p'):
+	case LETTERS('p', 'a', 'g', 'e', 'm', 'a', 'p', 0):
+	case LETTERS('e', 'n', 'v', 'i', 'r', 'o', 'n', 0):
+	case LETTERS('a', 'u', 'x', 'v', 0, 0, 0, 0):
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The task whose file it is; false if it is gone. */
+static __always_inline bool stake_in_task(struct pid *pid, struct stake *stake)
+{
+	struct task_struct *task = task_of_pid(pid);
+
+	if (!task)
+		return false;
+	stake->kind = OBJECT_TASK;
+	stake->pid = BPF_CORE_READ(task, tgid);
+	stake->object = zone_of_cgroup(BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id));
+	return true;
+}
+
+/* Whether it is for us to ask about a file of procfs that is to be opened. */
+static __always_inline bool stake_in_proc(struct inode *inode, struct dentry *dentry, bool writes,
 					  struct stake *stake)
 {
 	struct proc_inode *proc =
@@ -101,18 +135,16 @@ static __always_inline bool stake_in_proc(struct inode *inode, struct dentry *de
 	struct proc_dir_entry *entry = BPF_CORE_READ(proc, pde);
 	struct pid *pid = BPF_CORE_READ(proc, pid);
 
+	if (!writes) {
+		if (header || !pid || !dentry || !shows_memory(dentry))
+			return false;
+		stake->operation = OPERATION_INSPECT;
+		return stake_in_task(pid, stake);
+	}
 	if (header)
 		return !is_namespaced(header, dentry);
-	if (pid) {
-		struct task_struct *task = task_of_pid(pid);
-
-		if (!task)
-			return false;
-		stake->kind = OBJECT_TASK;
-		stake->pid = BPF_CORE_READ(task, tgid);
-		stake->object = zone_of_cgroup(BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id));
-		return true;
-	}
+	if (pid)
+		return stake_in_task(pid, stake);
 	return entry && is_node_s(entry);
 }
 

@@ -1,9 +1,9 @@
-//! Opening and changing files by io_uring, without a library: two rings, one request.
+//! Opening, reading and changing files by io_uring, without a library: two rings, one request.
 #![allow(unsafe_code)]
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::ptr::{null_mut, read_volatile, write_volatile};
@@ -14,6 +14,8 @@ const IORING_OFF_SQ_RING: i64 = 0;
 const IORING_OFF_CQ_RING: i64 = 0x800_0000;
 const IORING_OFF_SQES: i64 = 0x1000_0000;
 const IORING_OP_OPENAT: u8 = 18;
+const IORING_OP_READ: u8 = 22;
+const IORING_REGISTER_PERSONALITY: libc::c_uint = 9;
 const IOSQE_ASYNC: u8 = 1 << 4;
 const IORING_ENTER_GETEVENTS: libc::c_uint = 1;
 /// One page holds a ring of one entry, whatever its header.
@@ -37,7 +39,7 @@ struct Parameters {
     cq: [u32; 10],
 }
 
-/// `struct io_uring_sqe` as OPENAT uses it.
+/// `struct io_uring_sqe` as OPENAT uses it; what follows begins with a buffer's index and a personality.
 #[repr(C)]
 struct Request {
     opcode: u8,
@@ -77,12 +79,33 @@ pub fn with_paths(operation: u8, path: &Path, other: Option<&Path>) -> io::Resul
     perform(request).map(drop)
 }
 
+/// Reads from where the file stands, with the credentials that the caller had before `change`.
+pub fn read_as_before(
+    file: BorrowedFd<'_>,
+    room: &mut [u8],
+    change: impl FnOnce() -> io::Result<()>,
+) -> io::Result<usize> {
+    let ring = Ring::new()?;
+    let personality = ring.personality()?;
+    change()?;
+    let read = ring.perform(Request {
+        opcode: IORING_OP_READ,
+        fd: file.as_raw_fd(),
+        off: u64::MAX,
+        addr: room.as_mut_ptr() as u64,
+        len: u32::try_from(room.len()).map_err(io::Error::other)?,
+        rest: [u64::from(personality) << 16, 0, 0],
+        ..Request::of(IORING_OP_READ, c"")
+    })?;
+    usize::try_from(read).map_err(io::Error::other)
+}
+
 fn text(path: &Path) -> io::Result<CString> {
     Ok(CString::new(path.as_os_str().as_bytes())?)
 }
 
 impl Request {
-    fn of(opcode: u8, path: &CString) -> Request {
+    fn of(opcode: u8, path: &CStr) -> Request {
         Request {
             opcode,
             flags: 0,
@@ -98,44 +121,79 @@ impl Request {
     }
 }
 
+/// A ring for one request.
+struct Ring {
+    fd: OwnedFd,
+    parameters: Parameters,
+}
+
 /// Submits a request, whose paths live on, and waits for its result.
 fn perform(request: Request) -> io::Result<i32> {
-    let mut parameters = Parameters::default();
-    // SAFETY: the kernel fills the parameters, which have its layout.
-    let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, &raw mut parameters) };
-    if ring < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel has just made this descriptor, and nobody else has it.
-    let ring = unsafe { OwnedFd::from_raw_fd(ring as i32) };
-    let submissions = map(&ring, IORING_OFF_SQ_RING)?;
-    let completions = map(&ring, IORING_OFF_CQ_RING)?;
-    let requests: *mut Request = map(&ring, IORING_OFF_SQES)?.cast();
-    let word = |base: *mut u8, offset: u32| base.wrapping_add(offset as usize).cast::<u32>();
-    // SAFETY: the three mappings are a page each and stay; the offsets are the kernel's own, and it
-    // looks at them only in the system call that follows.
-    unsafe {
-        write_volatile(requests, request);
-        write_volatile(word(submissions, parameters.sq[6]), 0);
-        write_volatile(word(submissions, parameters.sq[1]), 1);
-        let done = libc::syscall(
-            libc::SYS_io_uring_enter,
-            ring.as_raw_fd(),
-            1,
-            1,
-            IORING_ENTER_GETEVENTS,
-            null_mut::<libc::c_void>(),
-            0,
-        );
-        if done < 0 {
+    Ring::new()?.perform(request)
+}
+
+impl Ring {
+    fn new() -> io::Result<Ring> {
+        let mut parameters = Parameters::default();
+        // SAFETY: the kernel fills the parameters, which have its layout.
+        let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, &raw mut parameters) };
+        if ring < 0 {
             return Err(io::Error::last_os_error());
         }
-        // A completion is its user data, then the result.
-        let result = read_volatile(word(completions, parameters.cq[5] + 8)) as i32;
-        if result < 0 {
-            return Err(io::Error::from_raw_os_error(-result));
+        // SAFETY: the kernel has just made this descriptor, and nobody else has it.
+        let fd = unsafe { OwnedFd::from_raw_fd(ring as i32) };
+        Ok(Ring { fd, parameters })
+    }
+
+    /// Keeps the credentials of now for requests.
+    fn personality(&self) -> io::Result<u16> {
+        // SAFETY: nothing is passed that the kernel would read or write.
+        let kept = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_register,
+                self.fd.as_raw_fd(),
+                IORING_REGISTER_PERSONALITY,
+                null_mut::<libc::c_void>(),
+                0,
+            )
+        };
+        if kept < 0 {
+            return Err(io::Error::last_os_error());
         }
-        Ok(result)
+        u16::try_from(kept).map_err(io::Error::other)
+    }
+
+    fn perform(&self, request: Request) -> io::Result<i32> {
+        let (ring, parameters) = (&self.fd, &self.parameters);
+        let submissions = map(ring, IORING_OFF_SQ_RING)?;
+        let completions = map(ring, IORING_OFF_CQ_RING)?;
+        let requests: *mut Request = map(ring, IORING_OFF_SQES)?.cast();
+        let word = |base: *mut u8, offset: u32| base.wrapping_add(offset as usize).cast::<u32>();
+        // SAFETY: the three mappings are a page each and stay; the offsets are the kernel's own, and it
+        // looks at them only in the system call that follows.
+        unsafe {
+            write_volatile(requests, request);
+            write_volatile(word(submissions, parameters.sq[6]), 0);
+            write_volatile(word(submissions, parameters.sq[1]), 1);
+            let done = libc::syscall(
+                libc::SYS_io_uring_enter,
+                ring.as_raw_fd(),
+                1,
+                1,
+                IORING_ENTER_GETEVENTS,
+                null_mut::<libc::c_void>(),
+                0,
+            );
+            if done < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            // A completion is its user data, then the result.
+            let result = read_volatile(word(completions, parameters.cq[5] + 8)) as i32;
+            if result < 0 {
+                return Err(io::Error::from_raw_os_error(-result));
+            }
+            Ok(result)
+        }
     }
 }
 

@@ -127,6 +127,10 @@ impl Boot {
             line.push(' ');
             line.push_str(word);
         }
+        // The kernel makes a variable of init's of what it does not know.
+        if let Ok(only) = std::env::var("SYVA_ATTACK") {
+            line.push_str(&format!(" SYVA_ATTACK=\"{only}\""));
+        }
         line
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use nix::libc;
@@ -10,6 +11,7 @@ use super::aim::{Aim, SECRET};
 use super::files::reads;
 use super::sys::{self, call, text};
 use super::technique::{Technique, zone, zone_and_host};
+use crate::guest::uring;
 
 /// The techniques.
 pub const ALL: &[Technique] = &[
@@ -188,6 +190,22 @@ pub const ALL: &[Technique] = &[
         call(libc::SYS_keyctl, [KEYCTL_REVOKE.into(), it.key.into()]).map(drop)
     })
     .lacking(&[libc::ENOSYS, libc::EOPNOTSUPP]),
+    zone("reading /proc/keys", |it, _| {
+        lists(&fs::read("/proc/keys")?, it.key)
+    })
+    .lacking(&[libc::ENOENT]),
+    // As the kernel does for itself, with other credentials than the task's own.
+    zone(
+        "the same by io_uring, with credentials of before",
+        |it, _| {
+            let (file, mut room) = (File::open("/proc/keys")?, vec![0; 1 << 16]);
+            let read = uring::read_as_before(file.as_fd(), &mut room, || {
+                nix::sys::prctl::set_keepcaps(true).map_err(io::Error::from)
+            })?;
+            lists(room.get(..read).unwrap_or_default(), it.key)
+        },
+    )
+    .lacking(&[libc::ENOENT, libc::ENOSYS]),
 ];
 
 const SHM_LOCK: i32 = 11;
@@ -250,6 +268,16 @@ pub fn have(aim: &mut Aim) -> io::Result<()> {
     fs::write(shared(&aim.name), SECRET)?;
     aim.key = made_key(&aim.name).unwrap_or(0);
     Ok(())
+}
+
+/// Whether a listing of keys has this one, whose serial number it begins with.
+fn lists(listing: &[u8], key: i32) -> io::Result<()> {
+    let serial = format!("{key:08x} ");
+    let mut lines = listing.split(|byte| *byte == b'\n');
+    match key != 0 && lines.any(|line| line.starts_with(serial.as_bytes())) {
+        true => Ok(()),
+        false => Err(sys::without_effect()),
+    }
 }
 
 fn made_key(name: &str) -> io::Result<i32> {

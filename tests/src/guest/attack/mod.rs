@@ -51,7 +51,7 @@ struct Field {
     _terminal: PtyMaster,
 }
 
-/// Goes through the table.
+/// Goes through the table; `SYVA_ATTACK` in the environment of vmtest is a part of the names of those to try.
 pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     let only = std::env::var("SYVA_ATTACK").unwrap_or_default();
     let mut field = Field::prepare()?;
