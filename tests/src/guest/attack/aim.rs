@@ -179,8 +179,11 @@ impl Side {
         let out = child.stdout.take().ok_or("no standard output")?;
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line)?;
-        let had: Aim = serde_json::from_str(&line)
-            .map_err(|error| format!("the victim says {line:?}: {error}"))?;
+        let Ok(had) = serde_json::from_str::<Aim>(&line) else {
+            // Its status is the error it met.
+            let ended = child.wait()?;
+            return Err(format!("{} says {line:?} and ends: {ended}", self.aim.name).into());
+        };
         let cgroup = self.aim.cgroup.clone();
         self.aim = Aim { cgroup, ..had };
         self.victim = Some(child);
