@@ -39,6 +39,8 @@ pub(crate) enum Companion {
     SetAcl,
     /// … and that of `inode_removexattr`.
     RemoveAcl,
+    /// That of `inode_setattr`, where the kernel asks separately of flags.
+    FileSetattr,
     /// The second program of hook `file_ioctl`, of 32-bit programs.
     IoctlCompat,
     /// Who chose whom a file's signals go to is known.
@@ -59,7 +61,7 @@ pub(crate) enum Companion {
 }
 
 /// In the order of attaching: nothing may be decided before what it rests on is kept true.
-const COMPANIONS: [Companion; 19] = [
+const COMPANIONS: [Companion; 20] = [
     Companion::CgroupMkdir,
     Companion::CgroupRelease,
     Companion::Rename,
@@ -68,6 +70,7 @@ const COMPANIONS: [Companion; 19] = [
     Companion::Superblock,
     Companion::SetAcl,
     Companion::RemoveAcl,
+    Companion::FileSetattr,
     Companion::IoctlCompat,
     Companion::Signaller,
     // What is gone must be forgotten before anything is remembered.
@@ -95,6 +98,7 @@ impl Companion {
             Companion::IoctlCompat => &progs.file_ioctl_compat,
             Companion::SetAcl => &progs.inode_set_acl,
             Companion::RemoveAcl => &progs.inode_remove_acl,
+            Companion::FileSetattr => &progs.inode_file_setattr,
             Companion::Signaller => &progs.file_set_fowner,
             Companion::ShmMade => &progs.shm_alloc_security,
             Companion::MsgMade => &progs.msg_queue_alloc_security,
@@ -288,6 +292,9 @@ impl Programs {
                     }
                     Companion::RemoveAcl => {
                         "inode_remove_acl: access control lists of other zones' files can be removed"
+                    }
+                    Companion::FileSetattr => {
+                        "inode_file_setattr: flags of other zones' files can be changed"
                     }
                     Companion::Signaller => {
                         "file_set_fowner: who has a file's signals sent is not known"

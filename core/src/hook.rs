@@ -64,7 +64,8 @@ macro_rules! hooks {
 hooks! {
     FileOpen = 0, "file_open", File,
         "opening a file of another zone; opening to write what rules the node (`docs/decisions/0010-engine.md` lists it), another zone's \
-         cgroup, or another zone's task's file in /proc; a block device, and what debugs the kernel, also to read";
+         cgroup, or another zone's task's file in /proc; a block device, what debugs the kernel, and what shows a task's memory, also to \
+         read; a namespace by its handle";
     TaskKill = 1, "task_kill", Task, "sending a signal to a task of another zone or of the host";
     UnixStreamConnect = 2, "unix_stream_connect", Socket,
         "connecting to a Unix stream or seqpacket socket of another zone or of the host";
@@ -92,7 +93,7 @@ hooks! {
     InodeUnlink = 16, "inode_unlink", File, "removing a file of another zone, or from a directory of one";
     InodeRmdir = 17, "inode_rmdir", File, "removing a directory of another zone, or from one";
     InodeSetattr = 18, "inode_setattr", File,
-        "changing the mode, owner, times or size of a file of another zone";
+        "changing the mode, owner, times, size or flags of a file of another zone";
     InodeSetxattr = 19, "inode_setxattr", File,
         "setting an extended attribute or an access control list of a file of another zone";
     InodeRemovexattr = 20, "inode_removexattr", File,
@@ -117,7 +118,8 @@ hooks! {
     PerfEventOpen = 30, "perf_event_open", Node,
         "watching a processor, the kernel or a tracepoint (perf_event_open); own tasks in user space are free";
     FileIoctl = 31, "file_ioctl", Node,
-        "typing into a terminal whose session is another zone's or the host's (TIOCSTI, TIOCLINUX)";
+        "typing into a terminal whose session is another zone's or the host's (TIOCSTI, TIOCLINUX); finding namespaces of mounts one \
+         after the other (NS_MNT_GET_NEXT)";
     Settime = 32, "settime", Node, "setting the clock";
     Syslog = 33, "syslog", Node, "clearing the kernel's log, or silencing its console";
     TaskSetnice = 34, "task_setnice", Task, "changing the priority of a task of another zone or of the host";

@@ -4,6 +4,7 @@
  * all but those capabilities cost no more than looking at which one it is.
  */
 #include "node.h"
+#include "syscall.h"
 
 #define CAP_SYS_MODULE 16
 #define CAP_SYS_PACCT  20
@@ -22,26 +23,14 @@
  */
 #define INSTEAD_OF_INSPECTING (1ull << CAP_SYS_ADMIN | 1ull << CAP_PERFMON)
 
-#define NR_PROCESS_MADVISE 440	      /* the same in 32 bits */
-#define NR_X32		   0x40000000 /* a mark of x32's calls */
-
-static __always_inline bool is_advising(void)
-{
-	struct pt_regs *regs;
-
-	if (!bpf_core_enum_value_exists(enum bpf_func_id___pt_regs,
-					BPF_FUNC_task_pt_regs___pt_regs))
-		return false;
-	regs = (void *)bpf_task_pt_regs(bpf_get_current_task_btf());
-	return (regs->orig_ax & ~NR_X32) == NR_PROCESS_MADVISE;
-}
+#define NR_PROCESS_MADVISE 440 /* the same in 32 bits */
 
 /* Not counted as a denial: what is asked next is judged, and told. */
 static __always_inline int without_inspecting(const struct subject *subject)
 {
 	int refused = 0;
 
-	if (is_advising() &&
+	if (current_syscall() == NR_PROCESS_MADVISE &&
 	    !(flags_of_zone(subject->zone) & (ZONE_FLAG_PRIVILEGED | ZONE_FLAG_AUDIT)))
 		asm volatile("%0 = %1" : "=r"(refused) : "i"(-EPERM)); /* as in answer() */
 	return refused;

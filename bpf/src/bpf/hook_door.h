@@ -195,23 +195,37 @@ static __always_inline __u32 zone_of_terminal(struct file *file)
 	return zone_of_cgroup(BPF_CORE_READ(leader, cgroups, dfl_cgrp, kn, id));
 }
 
-/* Typing into a terminal, or pasting into a console: whoever reads there takes it for its user's.
+/* Without their size, which grows. */
+#define NS_MNT_GET_NEXT 0xb70b
+#define NS_MNT_GET_PREV 0xb70c
+
+/*
+ * Typing into a terminal, or pasting into a console: whoever reads there takes it for its user's.
+ * Going from one namespace of mounts to the next (since 6.12): it opens every container's.
  */
-static __always_inline int types(struct file *file, unsigned int cmd, int ret)
+static __always_inline int controls(struct file *file, unsigned int cmd, int ret)
 {
+	bool types = cmd == TIOCSTI || cmd == TIOCLINUX;
+	__u16 kind = cmd;
 	struct subject subject;
 	struct inode *inode;
 	__u32 object = ZONE_HOST;
 
 	if (ret)
 		return ret;
-	if ((cmd != TIOCSTI && cmd != TIOCLINUX) || !current_subject(&subject))
+	if (!types && kind != NS_MNT_GET_NEXT && kind != NS_MNT_GET_PREV)
+		return 0;
+	if (!current_subject(&subject))
 		return 0;
 	inode = file->f_inode;
-	if ((inode->i_mode & S_IFMT) != S_IFCHR)
+	if (!types) {
+		if (inode->i_sb->s_magic != NSFS_MAGIC)
+			return 0;
+	} else if ((inode->i_mode & S_IFMT) != S_IFCHR) {
 		return 0;
-	if (is_terminal(inode->i_rdev))
+	} else if (is_terminal(inode->i_rdev)) {
 		object = zone_of_terminal(file);
+	}
 	return judge_node(HOOK_FILE_IOCTL, &subject, object, cmd,
 			  (const char *)BPF_CORE_READ(file, f_path.dentry, d_name.name));
 }
@@ -219,14 +233,14 @@ static __always_inline int types(struct file *file, unsigned int cmd, int ret)
 SEC("lsm/file_ioctl")
 int BPF_PROG(file_ioctl, struct file *file, unsigned int cmd, unsigned long arg, int ret)
 {
-	return types(file, cmd, ret);
+	return controls(file, cmd, ret);
 }
 
 /* Of 32-bit programs, in kernels that ask of them separately. */
 SEC("lsm/file_ioctl_compat")
 int BPF_PROG(file_ioctl_compat, struct file *file, unsigned int cmd, unsigned long arg, int ret)
 {
-	return types(file, cmd, ret);
+	return controls(file, cmd, ret);
 }
 
 /* clock_settime(2), settimeofday(2); the kernel has seen to it that the caller has the capability.

@@ -216,6 +216,8 @@ REMOVES(inode_unlink, HOOK_INODE_UNLINK)
 REMOVES(inode_rmdir, HOOK_INODE_RMDIR)
 /* Mode, owner, times and size, by path or descriptor. */
 CHANGES(inode_setattr, HOOK_INODE_SETATTR, setattr_is_idmapped, 2)
+/* Since 6.17: flags and the like by path; by descriptor it takes an open file, as ever. */
+CHANGES(inode_file_setattr, HOOK_INODE_SETATTR, false, 2)
 CHANGES(inode_setxattr, HOOK_INODE_SETXATTR, xattr_is_idmapped, 5)
 CHANGES(inode_removexattr, HOOK_INODE_REMOVEXATTR, xattr_is_idmapped, 2)
 /* Since 6.2 access control lists come here, and not as the extended attributes they are. */

@@ -8,6 +8,7 @@
 #define SYVA_NODE_H
 
 #include "proc.h"
+#include "syscall.h"
 
 #define CGROUP_MAGIC	  0x27e0eb
 #define CGROUP2_MAGIC	  0x63677270
@@ -21,6 +22,7 @@
 #define PSTORE_MAGIC	  0x6165676c
 #define CONFIGFS_MAGIC	  0x62656570
 #define BINFMT_MISC_MAGIC 0x42494e4d
+#define NSFS_MAGIC	  0x6e736673
 
 static __always_inline bool is_cgroup_file(unsigned long magic)
 {
@@ -89,6 +91,21 @@ static __always_inline bool is_of_own_network(struct inode *inode)
 	return false;
 }
 
+#define NR_OPEN_BY_HANDLE_AT	304 /* symlinkat(2) in 32 bits, which opens nothing */
+#define NR_OPEN_BY_HANDLE_AT_32 342 /* nothing in 64 bits */
+
+/*
+ * A namespace is found through a task that is in it, which takes the right to inspect that task, or
+ * through a file that somebody has mounted it on. Since 6.18 it has a handle too, which can be
+ * guessed: root may open any namespace by that, and enter it.
+ */
+static __always_inline bool is_opened_by_handle(void)
+{
+	unsigned long call = current_syscall();
+
+	return call == NR_OPEN_BY_HANDLE_AT || call == NR_OPEN_BY_HANDLE_AT_32;
+}
+
 /*
  * Whether the file is the node's own, and what is to be asked of it then. Reading is free but where
  * it shows the kernel's own memory and work (debugfs, tracefs), or what enforces.
@@ -116,6 +133,8 @@ static __always_inline bool stake_in(enum hook hook, struct inode *inode, struct
 		return true;
 	case PROC_MAGIC:
 		return stake_in_proc(inode, dentry, writes, stake);
+	case NSFS_MAGIC:
+		return is_opened_by_handle();
 	case SYSFS_MAGIC:
 		return writes && !is_of_own_network(inode);
 	case DEBUGFS_MAGIC:

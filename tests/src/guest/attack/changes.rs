@@ -106,6 +106,18 @@ pub const ALL: &[Technique] = &[
         )
         .map(drop)
     }),
+    zone("file_setattr(2)", |it, _| {
+        // struct file_attr: its flags, here that it is left out of dumps, and four more numbers.
+        let (path, attributes) = (it.text("secret")?, sys::words(&[FS_XFLAG_NODUMP, 0, 0]));
+        let size = attributes.len();
+        let at = libc::AT_FDCWD.into();
+        let attributes = attributes.as_slice().into();
+        call(
+            SYS_FILE_SETATTR,
+            [at, (&path).into(), attributes, size.into(), 0.into()],
+        )
+        .map(drop)
+    }),
     zone("utimensat(2)", |it, _| does("times", it, &["secret"])),
     zone("setxattr(2)", |it, _| {
         does("set-attribute", it, &["secret"])
@@ -146,6 +158,10 @@ pub const ALL: &[Technique] = &[
         fs::write(file, SECRET)
     }),
 ];
+
+/// Since 6.17.
+const SYS_FILE_SETATTR: libc::c_long = 469;
+const FS_XFLAG_NODUMP: u64 = 0x80;
 
 const OP_RENAMEAT: u8 = 35;
 const OP_UNLINKAT: u8 = 36;

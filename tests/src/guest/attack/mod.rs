@@ -102,6 +102,8 @@ impl Field {
             "mkdir -p /srv /dev/mqueue /run/attack /run/spare && mke2fs -q /dev/vda 2>/dev/null && \
              mount -t ext4 /dev/vda /srv && mount -t mqueue mqueue /dev/mqueue",
         )?;
+        // A namespace of mounts that is the host's and no zone's.
+        shell("unshare -m sleep 86400 </dev/null >/dev/null 2>&1 &")?;
         let free = make_cgroup("pods/free")?;
         let side = |name: &str| -> Result<Side, Failure> {
             let cgroup = make_cgroup(&format!("pods/{name}"))?;

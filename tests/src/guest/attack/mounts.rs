@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::libc;
@@ -197,6 +198,41 @@ pub const ALL: &[Technique] = &[
         let process = sys::descriptor(libc::SYS_pidfd_open, [it.pid.into(), 0.into()])?;
         enters(&process, CloneFlags::CLONE_NEWNS)
     }),
+    zone("setns(2) to a namespace that its pidfd gives", |it, _| {
+        let process = sys::descriptor(libc::SYS_pidfd_open, [it.pid.into(), 0.into()])?;
+        let given = [sys::fd(&process), PIDFD_GET_MNT_NAMESPACE.into(), 0.into()];
+        let namespace = sys::descriptor(libc::SYS_ioctl, given)?;
+        enters(&namespace, CloneFlags::CLONE_NEWNS)
+    })
+    .lacking(&[libc::ENOTTY, libc::EINVAL]),
+    node(
+        "setns(2) to the next namespace of mounts",
+        |_, _| {
+            let own = File::open("/proc/self/ns/mnt")?;
+            let mut info = sys::words(&[0, 0]);
+            let beside = [NS_MNT_GET_NEXT, NS_MNT_GET_PREV].into_iter().map(|way| {
+                let asked = [sys::fd(&own), way.into(), info.as_mut_slice().into()];
+                sys::descriptor(libc::SYS_ioctl, asked)
+            });
+            // One of the two may be the end of the list.
+            let found: io::Result<Vec<_>> = beside
+                .filter(|found| {
+                    !found
+                        .as_ref()
+                        .is_err_and(|e| e.raw_os_error() == Some(libc::ENOENT))
+                })
+                .collect();
+            let namespace = found?.pop().ok_or(io::ErrorKind::NotFound)?;
+            enters(&namespace, CloneFlags::CLONE_NEWNS)
+        },
+        |_, _| enters(&File::open("/proc/self/ns/mnt")?, CloneFlags::CLONE_NEWNS),
+    )
+    .lacking(&[libc::ENOTTY]),
+    node(
+        "setns(2) to a namespace opened by a handle",
+        |_, _| enters(&by_handle()?, CloneFlags::CLONE_NEWNS),
+        |_, _| enters(&File::open("/proc/self/ns/mnt")?, CloneFlags::CLONE_NEWNS),
+    ),
     node(
         "setns(2) to the host's mounts",
         |_, _| {
@@ -210,6 +246,50 @@ pub const ALL: &[Technique] = &[
     )
     .refused_with(NO_NAMESPACE),
 ];
+
+/// `_IO(0xff, 3)`, since 6.11.
+const PIDFD_GET_MNT_NAMESPACE: u32 = 0xff03;
+/// `_IOR(0xb7, 11, struct mnt_ns_info)` and the one after it, since 6.12.
+const NS_MNT_GET_NEXT: u32 = 0x8010_b70b;
+const NS_MNT_GET_PREV: u32 = 0x8010_b70c;
+/// `PROC_DYNAMIC_FIRST`: of namespaces that are not there from the beginning.
+const FIRST_INODE: u32 = 0xf000_0000;
+
+/// Opens a namespace of mounts that is not the own by its number: since 6.18 namespaces have handles, with
+/// the number first, the kind and the inode's number after it.
+fn by_handle() -> io::Result<OwnedFd> {
+    let own = File::open("/proc/self/ns/mnt")?;
+    let (mut handle, mut mount) = (sys::halves(&[16, 0, 0, 0, 0, 0]), sys::halves(&[0]));
+    let named = [
+        sys::fd(&own),
+        c"".into(),
+        handle.as_mut_slice().into(),
+        mount.as_mut_slice().into(),
+        libc::AT_EMPTY_PATH.into(),
+    ];
+    call(libc::SYS_name_to_handle_at, named)?;
+    let own_number = handle.get(8..16).map(<[u8]>::to_vec);
+    let mut refused = io::Error::from(io::ErrorKind::NotFound);
+    // Both are given out one after the other.
+    let numbers = (1..200_u64).map(u64::to_ne_bytes);
+    let all = numbers.flat_map(|number| {
+        let inodes = (FIRST_INODE..FIRST_INODE + 64).map(u32::to_ne_bytes);
+        inodes.map(move |inode| (number, inode))
+    });
+    for (number, inode) in all.filter(|(number, _)| own_number.as_deref() != Some(&number[..])) {
+        let number = number.into_iter().zip(8..);
+        for (byte, at) in number.chain(inode.into_iter().zip(20..)) {
+            handle[at] = byte;
+        }
+        let opened = [sys::fd(&own), handle.as_slice().into(), 0.into()];
+        match sys::descriptor(libc::SYS_open_by_handle_at, opened) {
+            Ok(namespace) => return Ok(namespace),
+            Err(error) if error.raw_os_error() == Some(libc::ESTALE) => {}
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
 
 /// Refused at the link, for which 5.10.262 opens the directory it is in, so that setns(2) finds no namespace.
 const NO_NAMESPACE: &[i32] = &[libc::EPERM, libc::EACCES, libc::EINVAL];
