@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::libc;
 use nix::mount::{MsFlags, mount};
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use syva_model::image::SCHEMA;
 
 use super::aim::Aim;
@@ -285,6 +286,8 @@ fn cgroup_id(own: &Aim) -> io::Result<u64> {
 }
 
 fn bpf(command: i32, attributes: &mut Vec<u8>) -> io::Result<i64> {
+    // Maps and programs are locked memory before 5.11.
+    setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY)?;
     attributes.resize(128, 0);
     let size = attributes.len();
     call(
@@ -298,16 +301,7 @@ fn bpf(command: i32, attributes: &mut Vec<u8>) -> io::Result<i64> {
 }
 
 fn opened(command: i32, attributes: &mut Vec<u8>) -> io::Result<std::os::fd::OwnedFd> {
-    attributes.resize(128, 0);
-    let size = attributes.len();
-    sys::descriptor(
-        libc::SYS_bpf,
-        [
-            command.into(),
-            attributes.as_mut_slice().into(),
-            size.into(),
-        ],
-    )
+    sys::owned(bpf(command, attributes)?)
 }
 
 /// The first id after none.

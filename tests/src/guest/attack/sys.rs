@@ -93,7 +93,11 @@ pub fn call<const N: usize>(number: c_long, args: [Arg<'_>; N]) -> io::Result<i6
 
 /// The same of a call that makes a descriptor.
 pub fn descriptor<const N: usize>(number: c_long, args: [Arg<'_>; N]) -> io::Result<OwnedFd> {
-    let fd = call(number, args)?;
+    owned(call(number, args)?)
+}
+
+/// What a call has just made.
+pub fn owned(fd: i64) -> io::Result<OwnedFd> {
     let fd = i32::try_from(fd).map_err(io::Error::other)?;
     // SAFETY: the kernel has just made this descriptor, and nobody else has it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
