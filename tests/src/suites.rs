@@ -181,7 +181,7 @@ pub const ALL: &[Suite] = &[
     Suite {
         name: "attack",
         claims: "root in a zone reaches nothing of another zone, of the engine or of the host",
-        limit: 600,
+        limit: 1200,
         budget: 240,
         boot: Boot {
             modules: &["virtio_pci", "virtio_blk", "ext4", "overlay"],
@@ -357,7 +357,7 @@ pub const ALL: &[Suite] = &[
         name: "gapless-long",
         claims: "the same, started fifty times in a row",
         gate: &[],
-        limit: 900,
+        limit: 2400,
         budget: 500,
         boot: Boot {
             modules: &["overlay"],
