@@ -111,10 +111,10 @@ impl Scene<'_> {
         &self,
         checks: &mut Checks,
         what: &str,
-        change: impl FnOnce() -> Result<(), Failure>,
+        change: impl FnOnce(&mut Checks) -> Result<(), Failure>,
     ) -> Result<String, Failure> {
         let before = self.entries()?.len();
-        change()?;
+        change(checks)?;
         let begun = Instant::now();
         eventually(what, || Ok(self.entries()?.len() > before))?;
         let took = begun.elapsed();
@@ -175,7 +175,7 @@ impl Scene<'_> {
         put(Path::new(&files[1]), "two")?;
         self.is_db_s(checks, "claimed", &files[0]);
         self.is_free(checks, "made beside it", &files[1]);
-        let entry = self.after(checks, what, || {
+        let entry = self.after(checks, what, |_| {
             fs::rename(&site, &old)?;
             fs::rename(&new, &site)?;
             Ok(())
@@ -184,11 +184,11 @@ impl Scene<'_> {
         self.is_db_s(checks, what, &files[0]);
         self.is_db_s(checks, "what was there before", &files[2]);
         let rows = self.listed(&site)?;
-        let expected = [
+        let expected = vec![
             ("claimed".to_owned(), inode(&site)?),
             ("former".to_owned(), inode(&old)?),
         ];
-        checks.equal(format!("{site} is listed as it is"), &rows[..], &expected[..]);
+        checks.equal(format!("{site} is listed as it is"), &rows, &expected);
         Ok(())
     }
 
@@ -198,7 +198,7 @@ impl Scene<'_> {
         let file = format!("{dir}/file");
         put(Path::new(&file), "one")?;
         self.claim(&dir)?;
-        self.after(checks, what, || {
+        self.after(checks, what, |_| {
             fs::remove_dir_all(&dir)?;
             put(Path::new(&file), "two")?;
             Ok(())
@@ -217,7 +217,7 @@ impl Scene<'_> {
         let open = File::open(&file)?;
         put(Path::new(&new), "two")?;
         self.is_free(checks, "made beside it", &new);
-        self.after(checks, what, || Ok(fs::rename(&new, &file)?))?;
+        self.after(checks, what, |_| Ok(fs::rename(&new, &file)?))?;
         self.is_db_s(checks, what, &file);
         self.again(checks, "what was there and is open", &open)
     }
@@ -229,7 +229,7 @@ impl Scene<'_> {
         put(Path::new(&file), "one")?;
         fs::hard_link(&file, &second)?;
         self.claim(&file)?;
-        let entry = self.after(checks, what, || Ok(fs::remove_file(&file)?))?;
+        let entry = self.after(checks, what, |_| Ok(fs::remove_file(&file)?))?;
         checks.that(
             "the entry says why",
             entry.contains("nothing is there"),
@@ -244,7 +244,7 @@ impl Scene<'_> {
         );
         let told = self.daemon.done(&["status"])?.json()["degraded_reasons"].to_string();
         checks.that("health says so", told.contains(&file), &told);
-        self.after(checks, "it is back", || {
+        self.after(checks, "it is back", |_| {
             fs::rename(&second, &file)?;
             Ok(())
         })?;
@@ -260,17 +260,17 @@ impl Scene<'_> {
         put(Path::new(below), "x")?;
         self.claim("/mnt/late")?;
         let under = File::open(below)?;
-        self.after(checks, "mounted over it", || {
+        self.after(checks, "mounted over it", |_| {
             sh("mount -t tmpfs tmpfs /mnt/late && echo x >/mnt/late/file")
         })?;
         self.settled("/mnt/late")?;
         self.is_db_s(checks, "mounted later", "/mnt/late/file");
         self.again(checks, "what lies under the mount", &under)?;
-        self.after(checks, "unmounted", || sh("umount /mnt/late"))?;
+        self.after(checks, "unmounted", |_| sh("umount /mnt/late"))?;
         self.is_db_s(checks, "unmounted", below);
         // The host's own directories under another name are not taken from everyone.
         self.is_free(checks, "before", "/usr");
-        let entry = self.after(checks, "bound over it", || {
+        let entry = self.after(checks, "bound over it", |_| {
             sh("mount -o bind /usr /mnt/late")
         })?;
         checks.that(
@@ -279,7 +279,7 @@ impl Scene<'_> {
             &entry,
         );
         self.is_free(checks, "bound to a claimed path", "/usr");
-        self.after(checks, "unbound", || sh("umount /mnt/late"))?;
+        self.after(checks, "unbound", |_| sh("umount /mnt/late"))?;
         self.is_db_s(checks, "unbound", below);
         Ok(())
     }
@@ -289,7 +289,7 @@ impl Scene<'_> {
         put(Path::new("/mnt/disk/linked/file"), "x")?;
         put(Path::new("/mnt/disk/target/file"), "x")?;
         self.claim(dir)?;
-        let entry = self.after(checks, "became a link", || {
+        let entry = self.after(checks, "became a link", |_| {
             fs::rename(dir, "/mnt/disk/linked.old")?;
             symlink(target, dir)?;
             Ok(())
@@ -315,7 +315,7 @@ impl Scene<'_> {
             act(&self.stage.web, "rename", &[from.as_ref(), to.as_ref()])
         };
         checks.denied("web does not move what lies above it", &moves(inner));
-        self.after(checks, "the host replaces what lies above it", || {
+        self.after(checks, "the host replaces what lies above it", |_| {
             fs::rename(inner, "/tmp/web/inner.old")?;
             fs::create_dir(inner)?;
             fs::rename("/tmp/web/inner.old/secret", file)?;
@@ -342,17 +342,16 @@ impl Scene<'_> {
         let (from, to) = (PathBuf::from(&shared), PathBuf::from(&new));
         let linked = act(&self.stage.db, "link", &[&from, &to]);
         checks.allowed("db links what is nobody's", &linked);
-        let entry = self.after(checks, "renamed over by its zone", || {
+        let entry = self.after(checks, "renamed over by its zone", |checks| {
             let args: [&Path; 2] = [new.as_ref(), own.as_ref()];
             let renamed = act(&self.stage.db, "rename", &args);
             checks.allowed("db renames it over its own", &renamed);
             Ok(())
-        });
-        let entry = entry?;
+        })?;
         checks.that("which is not followed", entry.contains("2 names"), &entry);
         self.is_free(checks, "what has two names", &shared);
         // A file of its own it may put there: that is how programs write theirs.
-        self.after(checks, "replaced by its zone", || {
+        self.after(checks, "replaced by its zone", |checks| {
             let created = act(&self.stage.db, "create", &[new.as_ref()]);
             checks.allowed("db makes a file", &created);
             let args: [&Path; 2] = [new.as_ref(), own.as_ref()];
