@@ -257,7 +257,7 @@ pub const ALL: &[Suite] = &[
         name: "reresolve",
         claims: "claims follow their paths while the daemon runs, and what was there stays their zone's",
         limit: 400,
-        budget: 120,
+        budget: 200,
         boot: Boot {
             modules: &["virtio_pci", "virtio_blk", "ext4"],
             disk: 16,

@@ -15,8 +15,8 @@ use super::{Checks, Failure};
 use crate::daemon::{Daemon, eventually, put};
 
 /// The daemon's interval, in seconds, as it is told; and what more a slow guest may take.
-const INTERVAL: &str = "2";
-const AT_MOST: Duration = Duration::from_secs(2);
+const INTERVAL: &str = "1";
+const AT_MOST: Duration = Duration::from_secs(1);
 const SLACK: Duration = Duration::from_secs(8);
 
 /// Where an object may be used again with the same inode number, and where none is.
@@ -269,16 +269,16 @@ impl Scene<'_> {
         self.after(checks, "unmounted", |_| sh("umount /mnt/late"))?;
         self.is_db_s(checks, "unmounted", below);
         // The host's own directories under another name are not taken from everyone.
-        self.is_free(checks, "before", "/usr");
+        self.is_free(checks, "before", "/bin");
         let entry = self.after(checks, "bound over it", |_| {
-            sh("mount -o bind /usr /mnt/late")
+            sh("mount -o bind /bin /mnt/late")
         })?;
         checks.that(
             "the entry says what it is",
-            entry.contains("it is /usr under another name"),
+            entry.contains("it is /bin under another name"),
             &entry,
         );
-        self.is_free(checks, "bound to a claimed path", "/usr");
+        self.is_free(checks, "bound to a claimed path", "/bin");
         self.after(checks, "unbound", |_| sh("umount /mnt/late"))?;
         self.is_db_s(checks, "unbound", below);
         Ok(())
