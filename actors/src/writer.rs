@@ -225,7 +225,8 @@ impl WriterState {
                 self.accept(command, own_peer(), Ticket::own(), myself)?
             }
         };
-        self.lookouts.followed(refused.as_ref().map(|(_, error)| error));
+        self.lookouts
+            .followed(refused.as_ref().map(|(_, error)| error));
         if let Some((ticket, error)) = refused {
             ticket.answer(Err(error));
         }

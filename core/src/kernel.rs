@@ -300,7 +300,9 @@ impl Capacity {
     /// How many rows the map of claims is to hold: claims, the directories above them, of which many have
     /// the same, and those of the engine's own files.
     pub fn claim_rows(&self) -> u32 {
-        self.claims.saturating_mul(2).saturating_add(MORE_CLAIM_ROWS)
+        self.claims
+            .saturating_mul(2)
+            .saturating_add(MORE_CLAIM_ROWS)
     }
 
     /// How many claims there must be room for, so that so many rows fit.

@@ -34,8 +34,10 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     let daemon = setup.start()?;
     stage.register(&daemon)?;
     stage.attach(&daemon)?;
-    sh("mkdir -p /mnt/disk /mnt/tmp /mnt/late && mount -t tmpfs tmpfs /mnt/tmp
-        mke2fs /dev/vda >/dev/null && mount -t ext4 /dev/vda /mnt/disk")?;
+    sh(
+        "mkdir -p /mnt/disk /mnt/tmp /mnt/late && mount -t tmpfs tmpfs /mnt/tmp
+        mke2fs /dev/vda >/dev/null && mount -t ext4 /dev/vda /mnt/disk",
+    )?;
     let scene = Scene {
         stage: &stage,
         daemon: &daemon,

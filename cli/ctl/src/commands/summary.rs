@@ -90,7 +90,12 @@ fn reresolve(found: &[Reresolved], lost: &[Unresolved]) -> String {
     let lost = lost.iter();
     let lost = lost.map(|lost| format!("{} is lost: {}", lost.path, lost.because));
     let all: Vec<String> = found.chain(lost).collect();
-    let mut said = all.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+    let mut said = all
+        .iter()
+        .take(NAMED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("; ");
     if all.len() > NAMED {
         let _ = write!(said, "; and {} claims more", all.len() - NAMED);
     }
@@ -251,11 +256,15 @@ impl Whereabouts {
                 paths.any(|path| self.paths.get(path).is_some_and(named))
             }
             Command::AttachContainer(attach) => {
-                let before = self.containers.insert(attach.container.clone(), attach.zone.clone());
+                let before = self
+                    .containers
+                    .insert(attach.container.clone(), attach.zone.clone());
                 named(&attach.zone) || before.is_some_and(|zone| named(&zone))
             }
             Command::DetachContainer { container, .. } | Command::CgroupGone { container, .. } => {
-                self.containers.remove(container).is_some_and(|zone| named(&zone))
+                self.containers
+                    .remove(container)
+                    .is_some_and(|zone| named(&zone))
             }
             Command::AllowComm { a, b } | Command::DenyComm { a, b } => side(a) || side(b),
             Command::Boot { .. } => {
