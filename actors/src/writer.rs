@@ -269,9 +269,9 @@ impl WriterState {
 }
 
 /// Looks up again what every claim and every given socket is on this boot (D12).
-fn boot(prober: &dyn Prober, vantage: &Vantage, state: &State) -> Command {
+fn boot(prober: &dyn Prober, vantage: &Vantage, paths: &[String], state: &State) -> Command {
     Command::Boot {
-        claims: resolve::again(prober, vantage, state),
+        claims: resolve::lookout::again(prober, vantage, paths, state),
         host_sockets: resolve::sockets::again(prober, vantage, state),
     }
 }
@@ -302,9 +302,9 @@ impl Actor for Writer {
         args: WriterArgs,
     ) -> Result<WriterState, ActorProcessingErr> {
         let journal = args.journal.lend().ok_or("the journal is still in use")?;
-        let engines_own = args.facts.node.engine_paths.clone();
+        let paths = args.facts.node.engine_paths.clone();
         let (loader, health) = (args.loader.clone(), args.health.clone());
-        let mut lookouts = Lookouts::new(loader, args.vantage.clone(), engines_own, health);
+        let mut lookouts = Lookouts::new(loader, args.vantage.clone(), paths.clone(), health);
         let health = args.health;
         let around = Surroundings {
             // Without a health actor there is nobody to tell; it is told again when it matters.
@@ -322,7 +322,7 @@ impl Actor for Writer {
             }
             let control = args.control.call(ControlMsg::Read).await?;
             let prober = args.loader.call(LoaderMsg::Prober).await??;
-            let again = |state: &State| boot(&*prober, &args.vantage, state);
+            let again = |state: &State| boot(&*prober, &args.vantage, &paths, state);
             block_in_place(|| desk.stand_by(control, again, &own_peer(), &mut reconciler))?;
             return Ok(WriterState::new(desk, reconciler, lookouts));
         }
@@ -330,7 +330,7 @@ impl Actor for Writer {
         if desk.is_of_another_boot() {
             let prober = args.loader.call(LoaderMsg::Prober).await??;
             own.push(block_in_place(|| {
-                boot(&*prober, &args.vantage, desk.state())
+                boot(&*prober, &args.vantage, &paths, desk.state())
             }));
         }
         own.extend(args.mode.map(|mode| Command::SetMode { mode }));

@@ -14,7 +14,7 @@ use common::{
 };
 use syva_actors::Engine;
 use syva_actors::writer::LOST;
-use syva_model::command::{Command, Reresolved, Unresolved};
+use syva_model::command::{BootId, Command, Reresolved, Unresolved};
 use syva_model::image::ObjectKey;
 
 /// What a file is to the kernel.
@@ -245,4 +245,27 @@ async fn a_claim_that_is_made_anew_while_paths_are_looked_at_is_left_alone() {
         assert_eq!(at, Some(there), "never an older one");
     }
     assert!(Path::new(&path).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_boot_asks_the_same_of_what_it_finds() {
+    let mut host = Host::new();
+    let engine = host.start().await.expect("starts");
+    done(&engine, register("web")).await;
+    let [shared, file, twice] = ["shared", "file", "twice"].map(|name| host.file(name));
+    fs::hard_link(&twice, format!("{twice} again")).expect("linked");
+    done(&engine, claim("web", &file)).await;
+    done(&engine, claim("web", &twice)).await;
+    engine.stop().await;
+    fs::remove_file(&file).expect("removed");
+    fs::hard_link(&shared, &file).expect("linked");
+    host.boot = BootId([2; 16]);
+    let engine = host.start().await.expect("starts again");
+    let state = fold(&engine.journal());
+    assert!(state.lost.contains_key(&file), "it is everyone's");
+    assert!(!is_labelled(&host, &object(&shared)));
+    let held = state.claim_at(&twice).map(|(key, _)| *key);
+    assert_eq!(held, Some(object(&twice)), "it is what was claimed");
+    reasons_are(&engine, &[LOST]).await;
+    engine.stop().await;
 }

@@ -31,6 +31,8 @@ pub struct Watched {
     held: Option<Held>,
     /// What was there before, which is the zone's already.
     former: Vec<(ObjectKey, u64)>,
+    /// What was there in another boot, by inode number and generation: devices have other numbers now.
+    known: Vec<(u64, u64)>,
 }
 
 /// What a claim holds.
@@ -59,11 +61,43 @@ pub fn watched(state: &State) -> Vec<Watched> {
             .iter()
             .map(|former| (former.object, former.generation))
             .collect(),
+        known: Vec::new(),
     };
     let held = state.claims.iter();
     let held = held.map(|(key, claim)| watch(Some(Held::of(*key, claim)), claim));
     held.chain(state.lost.values().map(|claim| watch(None, claim)))
         .collect()
+}
+
+/// Looks up every claimed path after a new boot: what it leads to, if a claim may go on to that.
+pub fn again(
+    prober: &dyn Prober,
+    vantage: &Vantage,
+    engines_own: &[String],
+    state: &State,
+) -> Vec<Reresolved> {
+    let mut watched = watched(state);
+    for watched in &mut watched {
+        let held = watched.held.take().map(|held| held.found);
+        let before = held.into_iter().chain(watched.former.drain(..));
+        watched.known = before
+            .map(|(key, generation)| (key.ino, generation))
+            .collect();
+    }
+    watched.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+    let sightings = Lookout::default().look(prober, vantage, engines_own, &watched);
+    let found = sightings.into_iter().filter_map(|s| s.seen.ok());
+    let mut found: HashMap<String, Reresolved> =
+        found.map(|again| (again.path.clone(), again)).collect();
+    let again = watched.into_iter().map(|Watched { path, .. }| {
+        let lost = Reresolved {
+            path: path.clone(),
+            found: None,
+            above: Vec::new(),
+        };
+        found.remove(&path).unwrap_or(lost)
+    });
+    again.collect()
 }
 
 /// A claim that is not as the state said when the pass began.
@@ -213,9 +247,10 @@ impl Pass<'_> {
         if watched.held.as_ref() == Some(&now) {
             return None;
         }
-        let known = watched.held.as_ref().is_some_and(|h| h.found == found)
+        let its = watched.held.as_ref().is_some_and(|h| h.found == found)
             || watched.former.contains(&found);
-        if let Some(because) = (!known).then(|| self.unfit(&seen)).flatten() {
+        let known = watched.known.contains(&(found.0.ino, found.1));
+        if let Some(because) = (!its).then(|| self.unfit(&seen, known)).flatten() {
             return lost(because);
         }
         Some(Sighting {
@@ -290,8 +325,8 @@ impl Pass<'_> {
 
     /// Why a claim does not go on to an object by itself, if it does not: it would take from others what they
     /// have by other names. Whoever registers the path says that it is meant.
-    fn unfit(&mut self, seen: &Seen) -> Option<String> {
-        if seen.names > 1 {
+    fn unfit(&mut self, seen: &Seen, known: bool) -> Option<String> {
+        if seen.names > 1 && !known {
             // A zone can put one there, where it may replace what it has claimed: a link to a library.
             return Some(format!(
                 "what is there has {} names, and would be the zone's by all of them: register the path \

@@ -27,8 +27,12 @@ fn directory() -> tempfile::TempDir {
 
 fn watch(path: &Path) -> Watched {
     let path = path.to_str().expect("is text").to_owned();
-    let (held, former) = (None, Vec::new());
-    Watched { path, held, former }
+    Watched {
+        path,
+        held: None,
+        former: Vec::new(),
+        known: Vec::new(),
+    }
 }
 
 #[test]
