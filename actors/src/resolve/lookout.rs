@@ -14,6 +14,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Statx, StatxFlags, fstatfs, statx};
 use rustix::io::Errno;
+use rustix::time::{ClockId, clock_gettime};
 use syva_model::admit::host_paths;
 use syva_model::command::{Above, Command, Reresolved, Unresolved};
 use syva_model::file_system;
@@ -161,10 +162,16 @@ impl Looks {
     }
 }
 
+/// What is younger than this may be replaced by something that looks the same: some file systems give an inode
+/// number again at once, and keep times by the second (ext4 with inodes of 128 bytes).
+const YOUNG: i64 = 2;
+
 /// What was at a path when it was last looked at.
 #[derive(Clone, Copy, Debug)]
 struct Seen {
     looks: Looks,
+    /// Whether it was too young to be told by its looks the next time.
+    young: bool,
     object: ObjectKey,
     generation: u64,
     /// How many names it has, if it is no directory.
@@ -197,8 +204,22 @@ impl Lookout {
         engines_own: &[String],
         watched: &[Watched],
     ) -> Vec<Sighting> {
+        let now = clock_gettime(ClockId::Realtime).tv_sec;
+        self.look_at(now, prober, vantage, engines_own, watched)
+    }
+
+    /// The same, at that second by the wall clock.
+    fn look_at(
+        &mut self,
+        now: i64,
+        prober: &dyn Prober,
+        vantage: &Vantage,
+        engines_own: &[String],
+        watched: &[Watched],
+    ) -> Vec<Sighting> {
         self.pass += 1;
         let mut pass = Pass {
+            now,
             lookout: self,
             prober,
             vantage,
@@ -215,6 +236,8 @@ impl Lookout {
 }
 
 struct Pass<'a> {
+    /// When it began, in seconds.
+    now: i64,
     lookout: &'a mut Lookout,
     prober: &'a dyn Prober,
     vantage: &'a Vantage,
@@ -271,12 +294,12 @@ impl Pass<'_> {
             return Ok(seen);
         }
         let fd = self.vantage.open_exactly(Path::new(path)).map_err(unseen)?;
-        let seen = self.look_at(&fd, before, claimed)?;
+        let seen = self.identity(&fd, before, claimed)?;
         self.lookout.seen.insert(path.to_owned(), seen);
         Ok(seen)
     }
 
-    fn look_at(&self, fd: &OwnedFd, before: Option<Seen>, claimed: bool) -> Result<Seen, Unseen> {
+    fn identity(&self, fd: &OwnedFd, before: Option<Seen>, claimed: bool) -> Result<Seen, Unseen> {
         let unknown = |said: Errno| Unseen::Unknown(format!("asking what it is said: {said}"));
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
         let stat = statx(fd, c"", AtFlags::EMPTY_PATH, wanted).map_err(unknown)?;
@@ -284,7 +307,8 @@ impl Pass<'_> {
         let is_directory = FileType::from_raw_mode(stat.stx_mode.into()) == FileType::Directory;
         let names = if is_directory { 1 } else { stat.stx_nlink };
         let pass = self.lookout.pass;
-        if let Some(seen) = before.filter(|seen| seen.looks == looks) {
+        let young = looks.born.0.saturating_add(YOUNG) >= self.now;
+        if let Some(seen) = before.filter(|seen| seen.looks == looks && !seen.young) {
             return Ok(Seen {
                 names,
                 pass,
@@ -302,6 +326,7 @@ impl Pass<'_> {
         let facts = facts.map_err(|error| Unseen::Unknown(error.to_string()))?;
         Ok(Seen {
             looks,
+            young,
             object: facts.key,
             generation: facts.generation,
             names,

@@ -45,8 +45,10 @@ fn what_did_not_change_is_not_identified_again() {
     let mut watched: Vec<Watched> = paths.iter().map(|path| watch(path)).collect();
     let prober = Counting(AtomicUsize::new(0));
     let mut lookout = Lookout::default();
+    // Old enough not to be mistaken for anything made later.
+    let now = clock_gettime(ClockId::Realtime).tv_sec + 2 * YOUNG;
     let mut look = |watched: &[Watched]| {
-        let sightings = lookout.look(&prober, &Vantage::own(), &[], watched);
+        let sightings = lookout.look_at(now, &prober, &Vantage::own(), &[], watched);
         (sightings, prober.0.swap(0, Ordering::Relaxed))
     };
     let (first, asked) = look(&watched);
@@ -77,6 +79,28 @@ fn what_did_not_change_is_not_identified_again() {
     look(&watched[..1]);
     let kept = lookout.seen.keys().filter(|path| path.ends_with("/c"));
     assert_eq!(kept.count(), 0);
+}
+
+#[test]
+fn what_is_too_young_to_be_told_by_its_looks_is_identified_again() {
+    let dir = directory();
+    let path = dir.path().join("a");
+    fs::create_dir(&path).expect("made");
+    let watched = [watch(&path)];
+    let prober = Counting(AtomicUsize::new(0));
+    let mut lookout = Lookout::default();
+    let made = clock_gettime(ClockId::Realtime).tv_sec;
+    let mut look = |now| {
+        lookout.look_at(now, &prober, &Vantage::own(), &[], &watched);
+        prober.0.swap(0, Ordering::Relaxed)
+    };
+    look(made);
+    assert!(look(made) >= 1, "in its second");
+    assert!(
+        look(made + 2 * YOUNG) >= 1,
+        "it was looked at in its second"
+    );
+    assert_eq!(look(made + 2 * YOUNG), 0);
 }
 
 #[test]
