@@ -29,11 +29,8 @@ impl Atlas {
             .iter()
             .map(|(name, z)| (z.id, name.to_string()))
             .collect();
-        pages.claims = state
-            .claims
-            .iter()
-            .map(|(key, c)| (*key, c.path.clone()))
-            .collect();
+        let held = state.claims.iter().map(|(key, c)| (*key, c.path.clone()));
+        pages.claims = held.chain(state.former_objects()).collect();
     }
 
     /// Learns what entries have touched.
@@ -49,7 +46,7 @@ impl Atlas {
             };
         }
         for key in &touched.claims {
-            match state.claims.get(key) {
+            match state.claim_on(*key) {
                 Some(claim) => pages.claims.insert(*key, claim.path.clone()),
                 None => pages.claims.remove(key),
             };

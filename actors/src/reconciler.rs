@@ -103,6 +103,7 @@ pub struct ReconcilerState {
     work: Work,
     owners: Owners,
     own: OwnFiles,
+    writer: Address<WriterMsg>,
     interval: Duration,
     /// Whether a [`ReconcilerMsg::Retry`] is under way.
     retry_due: bool,
@@ -120,6 +121,12 @@ impl ReconcilerState {
         }
     }
 
+    /// The image rests on what claims' paths are: that the maps hold it is only half of the comparison. The
+    /// writer alone knows the paths; one that is being restarted looks by itself.
+    fn have_paths_looked_at(&self) {
+        let _ = self.writer.cast(WriterMsg::Look);
+    }
+
     fn take(&mut self, message: ReconcilerMsg, myself: &ActorRef<ReconcilerMsg>) {
         let (work, owners) = (&mut self.work, &mut self.owners);
         match message {
@@ -128,11 +135,15 @@ impl ReconcilerState {
                 let _span = span.entered();
                 answer(reply, work.apply(owners, &diff, seq, mode));
             }
-            ReconcilerMsg::Compare(reply) => answer(reply, work.compare(owners)),
+            ReconcilerMsg::Compare(reply) => {
+                answer(reply, work.compare(owners));
+                self.have_paths_looked_at();
+            }
             ReconcilerMsg::Alive(reply) => answer(reply, ()),
             ReconcilerMsg::Nudge => work.tick(owners),
             ReconcilerMsg::Tick => {
                 work.tick(owners);
+                self.have_paths_looked_at();
                 myself.send_after(self.interval, || ReconcilerMsg::Tick);
             }
             ReconcilerMsg::Retry => {
@@ -161,11 +172,13 @@ impl Actor for Reconciler {
     ) -> Result<ReconcilerState, ActorProcessingErr> {
         // One tick at a time, so that they do not pile up behind a comparison that takes longer.
         myself.send_after(args.interval, || ReconcilerMsg::Tick);
+        let writer = args.listeners.writer.clone();
         let listeners = Box::new(args.listeners);
         Ok(ReconcilerState {
             work: Work::new(listeners, args.standing, args.drift),
             owners: args.owners,
             own: args.own,
+            writer,
             interval: args.interval,
             retry_due: false,
         })

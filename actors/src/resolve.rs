@@ -1,17 +1,17 @@
 //! Resolution: looks up the facts a command needs before it is admitted — what a path is, where a
 //! cgroup lies. It blocks, and nothing of it is in the fold.
 
+pub mod lookout;
 pub mod sockets;
 
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 
 use syva_model::admit::{Refusal, RefusalKind};
-use syva_model::command::{Above, ClaimFacts, Reresolved};
+use syva_model::command::{Above, ClaimFacts};
 use syva_model::file_system;
 use syva_model::image::{CgroupId, Scope};
 use syva_model::kernel::{ObjectFacts, Prober};
-use syva_model::state::State;
 
 use crate::cgroups::{CgroupTree, Hierarchy as _};
 use crate::outcome::CommandError;
@@ -105,28 +105,6 @@ fn above(prober: &dyn Prober, vantage: &Vantage, path: &str) -> Result<Vec<Above
                 object: facts.key,
                 generation: facts.generation,
             })
-        })
-        .collect()
-}
-
-/// Looks up every claimed path again, as after a reboot. A path that is gone, has become a symbolic
-/// link or lies on another kind of file system is not found.
-pub fn again(prober: &dyn Prober, vantage: &Vantage, state: &State) -> Vec<Reresolved> {
-    let claimed = state.claims.values().chain(state.lost.values());
-    let mut paths: Vec<&str> = claimed.map(|claim| claim.path.as_str()).collect();
-    paths.sort_unstable();
-    paths
-        .into_iter()
-        .map(|path| {
-            let found = identify(prober, vantage, Path::new(path), path).ok();
-            let found = found.filter(|facts| file_system::is_claimable(facts.fs_magic));
-            let found = found.map(|facts| (facts.key, facts.generation));
-            let above = found.and_then(|_| above(prober, vantage, path).ok());
-            Reresolved {
-                path: path.to_owned(),
-                found,
-                above: above.unwrap_or_default(),
-            }
         })
         .collect()
 }

@@ -2,6 +2,7 @@
 //! come while a flush is under way share the next one. What it decides is in [`desk`].
 
 pub mod desk;
+mod lookout;
 
 use std::sync::Arc;
 
@@ -30,6 +31,8 @@ use crate::resolve;
 use crate::standing::Standing;
 use crate::vantage::Vantage;
 pub use desk::{Desk, Enforcer, Glance, JOURNAL, REFUSED, Surroundings};
+use lookout::Lookouts;
+pub use lookout::{LOST, Looked, NOT_FOLLOWED, UNSEEN};
 
 /// A question about the state, answered between two batches: it waits for the batch in hand, and does not
 /// cut that short, or those who ask would take from those who command what sharing a flush gains.
@@ -58,6 +61,10 @@ pub enum WriterMsg {
     CgroupsGone(Vec<CgroupId>),
     /// The reconciler was started and knows nothing.
     HandOver,
+    /// Have the claims' paths looked at.
+    Look,
+    /// They were.
+    Looked(Box<Looked>),
 }
 
 /// What the writer needs. The journal is parked, so that its lock outlives a restart.
@@ -137,6 +144,7 @@ impl Enforcer for Waited {
 pub struct WriterState {
     desk: Desk<Ticket>,
     reconciler: Waited,
+    lookouts: Lookouts,
     flush_due: bool,
     /// Asked while a batch is in hand.
     questions: Vec<Question>,
@@ -145,10 +153,11 @@ pub struct WriterState {
 }
 
 impl WriterState {
-    fn new(desk: Desk<Ticket>, reconciler: Waited) -> WriterState {
+    fn new(desk: Desk<Ticket>, reconciler: Waited, lookouts: Lookouts) -> WriterState {
         WriterState {
             desk,
             reconciler,
+            lookouts,
             flush_due: false,
             questions: Vec::new(),
             traces: Vec::new(),
@@ -176,15 +185,50 @@ impl WriterState {
         ticket: Ticket,
         myself: &ActorRef<WriterMsg>,
     ) -> Result<(), ActorProcessingErr> {
+        if let Some((ticket, error)) = self.accept(command, peer, ticket, myself)? {
+            ticket.answer(Err(error));
+        }
+        Ok(())
+    }
+
+    /// Takes it into the batch in hand, or says why not.
+    fn accept(
+        &mut self,
+        command: Command,
+        peer: Peer,
+        ticket: Ticket,
+        myself: &ActorRef<WriterMsg>,
+    ) -> Result<Option<(Ticket, CommandError)>, ActorProcessingErr> {
         let span = ticket.span.clone();
-        match self.desk.take(command, peer, ticket) {
-            Err((ticket, error)) => ticket.answer(Err(error)),
-            Ok(()) if !span.is_disabled() => self.traces.push(span),
-            Ok(()) => {}
+        let refused = self.desk.take(command, peer, ticket).err();
+        if refused.is_none() && !span.is_disabled() {
+            self.traces.push(span);
         }
         if self.desk.is_due() && !self.flush_due {
             myself.cast(WriterMsg::Flush)?;
             self.flush_due = true;
+        }
+        Ok(refused)
+    }
+
+    /// The claims' paths were looked at: what is other than it was becomes an entry.
+    fn looked(
+        &mut self,
+        looked: Looked,
+        myself: &ActorRef<WriterMsg>,
+    ) -> Result<(), ActorProcessingErr> {
+        let command = self.lookouts.back(looked, self.desk.state());
+        let refused = match command {
+            None => None,
+            Some(command) => {
+                tracing::info!(?command, "claimed paths lead elsewhere");
+                self.accept(command, own_peer(), Ticket::own(), myself)?
+            }
+        };
+        self.lookouts
+            .followed(refused.as_ref().map(|(_, error)| error));
+        if let Some((ticket, error)) = refused {
+            ticket.answer(Err(error));
         }
         Ok(())
     }
@@ -200,6 +244,7 @@ impl WriterState {
         for (ticket, outcome) in answers {
             ticket.answer(outcome);
         }
+        self.lookouts.tell(self.desk.state());
         for question in questions {
             question(&self.desk.glance());
         }
@@ -224,9 +269,9 @@ impl WriterState {
 }
 
 /// Looks up again what every claim and every given socket is on this boot (D12).
-fn boot(prober: &dyn Prober, vantage: &Vantage, state: &State) -> Command {
+fn boot(prober: &dyn Prober, vantage: &Vantage, paths: &[String], state: &State) -> Command {
     Command::Boot {
-        claims: resolve::again(prober, vantage, state),
+        claims: resolve::lookout::again(prober, vantage, paths, state),
         host_sockets: resolve::sockets::again(prober, vantage, state),
     }
 }
@@ -253,10 +298,13 @@ impl Actor for Writer {
     /// Entries of the daemon's own at start: a new boot, a mode asked for on the command line (D12).
     async fn pre_start(
         &self,
-        _: ActorRef<WriterMsg>,
+        myself: ActorRef<WriterMsg>,
         args: WriterArgs,
     ) -> Result<WriterState, ActorProcessingErr> {
         let journal = args.journal.lend().ok_or("the journal is still in use")?;
+        let paths = args.facts.node.engine_paths.clone();
+        let (loader, health) = (args.loader.clone(), args.health.clone());
+        let mut lookouts = Lookouts::new(loader, args.vantage.clone(), paths.clone(), health);
         let health = args.health;
         let around = Surroundings {
             // Without a health actor there is nobody to tell; it is told again when it matters.
@@ -274,21 +322,24 @@ impl Actor for Writer {
             }
             let control = args.control.call(ControlMsg::Read).await?;
             let prober = args.loader.call(LoaderMsg::Prober).await??;
-            let again = |state: &State| boot(&*prober, &args.vantage, state);
+            let again = |state: &State| boot(&*prober, &args.vantage, &paths, state);
             block_in_place(|| desk.stand_by(control, again, &own_peer(), &mut reconciler))?;
-            return Ok(WriterState::new(desk, reconciler));
+            return Ok(WriterState::new(desk, reconciler, lookouts));
         }
         let mut own = Vec::new();
         if desk.is_of_another_boot() {
             let prober = args.loader.call(LoaderMsg::Prober).await??;
             own.push(block_in_place(|| {
-                boot(&*prober, &args.vantage, desk.state())
+                boot(&*prober, &args.vantage, &paths, desk.state())
             }));
         }
         own.extend(args.mode.map(|mode| Command::SetMode { mode }));
         let own = own.into_iter().map(|command| (command, Ticket::own()));
         block_in_place(|| desk.begin(own, &own_peer(), &mut reconciler))?;
-        Ok(WriterState::new(desk, reconciler))
+        lookouts.tell(desk.state());
+        // What happened to paths while nobody looked is not left to the timer.
+        myself.cast(WriterMsg::Look)?;
+        Ok(WriterState::new(desk, reconciler, lookouts))
     }
 
     /// Who waits for the batch in hand is answered; the state is kept for the next start.
@@ -338,6 +389,9 @@ impl Actor for Writer {
                 let (desk, reconciler) = (&mut state.desk, &mut state.reconciler);
                 block_in_place(|| desk.hand_over(reconciler));
             }
+            WriterMsg::Look if state.desk.refusal().is_some() => {}
+            WriterMsg::Look => state.lookouts.begin(state.desk.state(), &myself),
+            WriterMsg::Looked(looked) => state.looked(*looked, &myself)?,
         }
         Ok(())
     }

@@ -185,6 +185,16 @@ pub struct Reresolved {
     pub above: Vec<Above>,
 }
 
+/// A claimed path that leads to nothing that can be claimed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unresolved {
+    /// The claim's path.
+    pub path: String,
+    /// What is the matter with it, for people.
+    pub because: String,
+}
+
 /// What became of a given host socket's path when it was looked up again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -335,6 +345,17 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         host_sockets: Vec<SocketReresolved>,
     },
+    /// The daemon looked at the claims' paths again while it ran. It holds those claims alone that are not
+    /// as they were.
+    Reresolve {
+        /// Claims whose path leads to another object, or through other directories, or leads somewhere
+        /// again.
+        #[serde(default)]
+        found: Vec<Reresolved>,
+        /// Claims whose path leads to nothing that can be claimed.
+        #[serde(default)]
+        lost: Vec<Unresolved>,
+    },
     /// The daemon found that a member's cgroup is gone.
     CgroupGone {
         /// The container.
@@ -393,6 +414,7 @@ impl Command {
             Command::SetMode { .. } => "set_mode",
             Command::SetZoneMode { .. } => "set_zone_mode",
             Command::Boot { .. } => "boot",
+            Command::Reresolve { .. } => "reresolve",
             Command::CgroupGone { .. } => "cgroup_gone",
             Command::AllowHostSocket { .. } => "allow_host_socket",
             Command::DenyHostSocket { .. } => "deny_host_socket",

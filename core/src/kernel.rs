@@ -300,9 +300,19 @@ impl Capacity {
     /// How many rows the map of claims is to hold: claims, the directories above them, of which many have
     /// the same, and those of the engine's own files.
     pub fn claim_rows(&self) -> u32 {
-        self.claims.saturating_mul(2).saturating_add(64)
+        self.claims
+            .saturating_mul(2)
+            .saturating_add(MORE_CLAIM_ROWS)
+    }
+
+    /// How many claims there must be room for, so that so many rows fit.
+    pub fn claims_for(rows: usize) -> usize {
+        rows.saturating_sub(MORE_CLAIM_ROWS as usize).div_ceil(2)
     }
 }
+
+/// The rows of claims that no option gives.
+const MORE_CLAIM_ROWS: u32 = 64;
 
 impl Default for Capacity {
     fn default() -> Self {

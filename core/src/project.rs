@@ -27,6 +27,7 @@ pub fn project(state: &State) -> Image {
             .claims
             .keys()
             .copied()
+            .chain(state.index.former.keys().copied())
             .chain(state.index.above.keys().map(|above| above.object))
             .filter_map(|key| claim_row(state, key).map(|row| (key, row)))
             .collect(),
@@ -105,7 +106,9 @@ fn member_row(state: &State, id: CgroupId) -> Option<MemberRow> {
 }
 
 fn claim_row(state: &State, key: ObjectKey) -> Option<ClaimRow> {
-    let Some(claim) = state.claims.get(&key) else {
+    let held = state.claims.get(&key);
+    let held = held.map(|claim| (claim, claim.generation));
+    let Some((claim, generation)) = held.or_else(|| state.former(key)) else {
         return state.above_claims(key).map(ClaimRow::above);
     };
     let depth = claim
@@ -116,7 +119,7 @@ fn claim_row(state: &State, key: ObjectKey) -> Option<ClaimRow> {
     Some(ClaimRow {
         zone: claim.zone,
         scope: claim.scope(),
-        generation: claim.generation,
+        generation,
         depth: u32::try_from(depth).unwrap_or(u32::MAX),
     })
 }

@@ -3,6 +3,7 @@
 //! The public fields are the state and make up its digest; the index beside them is derived from
 //! them, kept by the same few functions, and saves admission from walking everything.
 
+mod claims;
 mod notes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use crate::command::{Above, BootId, Pod, Policy, SocketFacts};
 use crate::entry::Hash;
 use crate::host_socket::Grant;
-use crate::image::{CgroupId, Mode, ObjectKey, Pair, Scope, ZoneId};
+use crate::image::{CgroupId, Mode, ObjectKey, Pair, ZoneId};
 use crate::name::{Party, ZoneName, placeholder};
-pub(crate) use notes::ancestors;
+pub use claims::{Claim, FORMER, Former};
+pub use notes::ancestors;
 
 /// A registered zone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,32 +60,6 @@ impl Member {
         let zone = self.zone;
         let sockets = self.unit_sockets.iter().map(|facts| facts.socket);
         sockets.map(|socket| Grant { zone, socket }).collect()
-    }
-}
-
-/// A claim. It stands as long as its zone's policy or a RegisterHostPath asks for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claim {
-    /// The zone the object belongs to.
-    pub zone: ZoneId,
-    /// The path, free of symlinks.
-    pub path: String,
-    /// The object's inode generation.
-    pub generation: u64,
-    /// The directories that the path leads through.
-    pub above: Vec<Above>,
-    /// What the zone's policy asks for.
-    pub by_policy: Option<Scope>,
-    /// What RegisterHostPath asked for.
-    pub by_command: Option<Scope>,
-    /// The entry that made the claim.
-    pub seq: u64,
-}
-
-impl Claim {
-    /// How far it reaches: as far as the widest of what is asked for.
-    pub fn scope(&self) -> Scope {
-        self.by_policy.max(self.by_command).unwrap_or(Scope::Exact)
     }
 }
 
@@ -139,7 +115,7 @@ pub struct State {
     pub members: BTreeMap<String, Member>,
     /// Claims by object.
     pub claims: BTreeMap<ObjectKey, Claim>,
-    /// Claims whose path was gone when it was looked up again, by path.
+    /// Claims whose path led to nothing that can be claimed when it was looked up again, by path.
     pub lost: BTreeMap<String, Claim>,
     /// What AllowComm and DenyComm said.
     pub comms: BTreeMap<Pair, Comm>,
@@ -160,6 +136,8 @@ pub(crate) struct Index {
     pub by_path: BTreeMap<String, ObjectKey>,
     pub members_of: BTreeMap<ZoneId, BTreeSet<String>>,
     pub claims_of: BTreeMap<ZoneId, BTreeSet<ObjectKey>>,
+    /// What was at claims' paths before, and at which. Nothing that is claimed by itself is among it.
+    pub former: BTreeMap<ObjectKey, String>,
     /// The directories above claims, and how many claims each is above.
     pub above: BTreeMap<Above, usize>,
     pub open: BTreeSet<Pair>,
@@ -208,6 +186,11 @@ impl State {
             for above in &claim.above {
                 *index.above.entry(*above).or_insert(0) += 1;
             }
+        }
+        for claim in self.claims.values().chain(self.lost.values()) {
+            let former = claim.former.iter();
+            let at = former.map(|former| (former.object, claim.path.clone()));
+            index.former.extend(at);
         }
         // Whether a pair is open is asked of the names.
         self.index = index;
@@ -275,49 +258,10 @@ impl State {
         self.index.members_of.get(&zone).map_or(0, BTreeSet::len)
     }
 
-    /// The generation of the directory with that key, if it lies above claims.
-    pub fn above_claims(&self, key: ObjectKey) -> Option<u64> {
-        let of_key = |generation| Above {
-            object: key,
-            generation,
-        };
-        // Of a number that was given to several directories in turn, the latest is there.
-        let mut held = self.index.above.range(of_key(0)..=of_key(u64::MAX));
-        held.next_back().map(|(above, _)| above.generation)
-    }
-
-    /// How many rows the claims take in the kernel: their own, and one for each directory above them.
-    pub fn claim_rows(&self) -> usize {
-        self.claims.len() + self.lost.len() + self.index.above.len()
-    }
-
-    /// The claims of a zone.
-    pub fn claims_in(&self, zone: ZoneId) -> impl Iterator<Item = (&ObjectKey, &Claim)> {
-        let keys = self.index.claims_of.get(&zone).into_iter().flatten();
-        keys.filter_map(|key| self.claims.get_key_value(key))
-    }
-
     /// The container attached with that cgroup.
     pub fn container_of(&self, cgroup: CgroupId) -> Option<(&String, &Member)> {
         self.members
             .get_key_value(self.index.by_cgroup.get(&cgroup)?)
-    }
-
-    /// The claim on exactly that path.
-    pub fn claim_at(&self, path: &str) -> Option<(&ObjectKey, &Claim)> {
-        self.claims.get_key_value(self.index.by_path.get(path)?)
-    }
-
-    /// The claim by that path, whether its object is there or lost.
-    pub fn claim_or_lost(&self, path: &str) -> Option<&Claim> {
-        let held = self.claim_at(path).map(|(_, claim)| claim);
-        held.or_else(|| self.lost.get(path))
-    }
-
-    /// The claim that a socket bound at `path` belongs to.
-    pub fn claim_over(&self, path: &str) -> Option<&Claim> {
-        let at = self.claim_at(path).map(|(_, claim)| claim);
-        at.or_else(|| self.claim_above(path))
     }
 
     /// The pairs that are open, by AllowComm or by two policies.
@@ -371,12 +315,5 @@ impl State {
                 .iter()
                 .any(|party| self.party_id(party) == Some(to))
         })
-    }
-
-    /// The nearest claim above a path that reaches down to it.
-    pub fn claim_above(&self, path: &str) -> Option<&Claim> {
-        let held = ancestors(path).filter_map(|ancestor| self.claim_at(ancestor));
-        let mut claims = held.map(|(_, claim)| claim);
-        claims.find(|claim| claim.scope() == Scope::Subtree)
     }
 }

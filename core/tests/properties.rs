@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use proptest::prelude::*;
-use syva_model::command::{BootId, Command, Reresolved, SocketReresolved};
+use syva_model::command::{Above, BootId, Command, Reresolved, SocketReresolved, Unresolved};
 use syva_model::entry::Entry;
 use syva_model::image::{Image, Mode, Scope};
 use syva_model::plan::plan;
@@ -72,6 +72,8 @@ fn command() -> impl Strategy<Value = Command> {
             let sockets = SOCKETS[..2].iter().map(|path| socket(path, 24));
             attach_unit(&format!("c{c}"), name, cgroup, sockets.collect())
         }),
+        prop::collection::vec((0..PATHS.len(), prop::option::of(0..6u64), 1..3u64), 1..4)
+            .prop_map(looked_at),
         (
             prop::collection::vec(any::<bool>(), PATHS.len()),
             prop::collection::vec(any::<Option<bool>>(), SOCKETS.len())
@@ -97,6 +99,29 @@ fn command() -> impl Strategy<Value = Command> {
                     .collect()
             }),
     ]
+}
+
+/// Paths that lead to an object, of which there are few, or nowhere.
+fn looked_at(paths: Vec<(usize, Option<u64>, u64)>) -> Command {
+    let (mut found, mut lost) = (Vec::new(), Vec::new());
+    for (n, there, generation) in paths {
+        let path = PATHS[n].to_owned();
+        match there {
+            Some(ino) => found.push(Reresolved {
+                path,
+                found: Some((object(ino), generation)),
+                above: vec![Above {
+                    object: object(20 + generation),
+                    generation,
+                }],
+            }),
+            None => lost.push(Unresolved {
+                path,
+                because: "gone".into(),
+            }),
+        }
+    }
+    Command::Reresolve { found, lost }
 }
 
 /// The state as a snapshot gives it back: its fields alone, and the rest worked out again.

@@ -17,7 +17,7 @@ use syva_journal::record::{Head, RawRecord, check};
 use syva_journal::{Journal, Record};
 use syva_model::command::{
     Above, Attach, BootId, ClaimFacts, Command, NetworkMode, Pod, Policy, Reresolved, SocketFacts,
-    SocketReresolved, ZoneType,
+    SocketReresolved, Unresolved, ZoneType,
 };
 use syva_model::entry::{Entry, Hash, Peer};
 use syva_model::host_socket::{Place, SocketKey};
@@ -29,7 +29,7 @@ const CURRENT: &str = "v1";
 
 /// The kinds of all commands. The match makes a new one a compile error here: add it to the list
 /// and to [`commands`], and bless.
-const KINDS: [&str; 16] = {
+const KINDS: [&str; 17] = {
     const fn _every_command_is_listed(command: &Command) {
         match command {
             Command::RegisterZone { .. }
@@ -43,6 +43,7 @@ const KINDS: [&str; 16] = {
             | Command::SetMode { .. }
             | Command::SetZoneMode { .. }
             | Command::Boot { .. }
+            | Command::Reresolve { .. }
             | Command::CgroupGone { .. }
             | Command::AllowHostSocket { .. }
             | Command::DenyHostSocket { .. }
@@ -67,6 +68,7 @@ const KINDS: [&str; 16] = {
         "set_zone_mode",
         "prune",
         "accept_loss",
+        "reresolve",
     ]
 };
 
@@ -296,8 +298,25 @@ fn of_retention() -> Vec<Command> {
     ]
 }
 
+/// What was added for claims whose paths lead elsewhere while the daemon runs.
+fn of_paths() -> Vec<Command> {
+    let lost = Unresolved {
+        path: "/srv/db".to_owned(),
+        because: "nothing is there".to_owned(),
+    };
+    vec![Command::Reresolve {
+        found: vec![Reresolved {
+            path: "/srv/web".to_owned(),
+            found: Some((object(13), 2)),
+            above: vec![above()],
+        }],
+        lost: vec![lost],
+    }]
+}
+
 fn all_commands() -> Vec<Command> {
-    [commands(), of_host_sockets(), of_modes(), of_retention()].concat()
+    let later = [of_host_sockets(), of_modes(), of_retention(), of_paths()];
+    [commands(), later.concat()].concat()
 }
 
 fn written_today() -> Vec<Vec<u8>> {

@@ -254,6 +254,20 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "reresolve",
+        claims: "claims follow their paths while the daemon runs, and what was there stays their zone's",
+        limit: 400,
+        budget: 200,
+        boot: Boot {
+            modules: &["virtio_pci", "virtio_blk", "ext4"],
+            disk: 16,
+            ..Boot::DEFAULT
+        },
+        pack: DAEMON,
+        run: guest::reresolve::run,
+        ..SUITE
+    },
+    Suite {
         name: "systemd",
         claims: "a real systemd starts, watches, restarts and stops the daemon that make install installed",
         limit: 600,

@@ -5,10 +5,12 @@ use syva_journal::{Head, JournalError, JournalReader};
 use syva_model::command::Command;
 use syva_model::entry::Peer;
 use syva_model::fold::{FoldError, Touched};
+use syva_model::kernel::Capacity;
 use syva_model::project;
 use syva_model::state::State;
 
 use super::Ledger;
+use crate::reconciler::own::OWN;
 
 /// How many records are read at once.
 const STEP: usize = 1024;
@@ -42,15 +44,17 @@ impl<T> Ledger<T> {
         let (state, capacity) = (&self.state, self.facts.node.capacity);
         // A new boot is about to void the memberships of the last one.
         let same_boot = state.boot == Some(self.facts.boot);
+        // Rows of the last boot's former objects go with it, too.
+        let claims = match same_boot {
+            true => Capacity::claims_for(state.claim_rows() + OWN),
+            false => 0,
+        };
+        let claims = claims.max(state.claims.len() + state.lost.len());
         let members = if same_boot { state.members.len() } else { 0 };
         for (what, held, max) in [
             ("zones", state.zones.len(), capacity.zones),
             ("members", members, capacity.members),
-            (
-                "claims",
-                state.claims.len() + state.lost.len(),
-                capacity.claims,
-            ),
+            ("claims", claims, capacity.claims),
             ("pairs", state.open_pairs().len(), capacity.pairs),
             (
                 "host-sockets",

@@ -64,8 +64,14 @@ pub fn host_paths(state: &State, name: &str) -> Result<Vec<v1::HostPath>, Status
         .iter()
         .map(|(key, claim)| (claim, key.ino, "claimed"));
     let lost = state.lost.values().map(|claim| (claim, 0, "lost"));
+    let all = state.claims.values().chain(state.lost.values());
+    let former = all.flat_map(|claim| {
+        let former = claim.former.iter();
+        former.map(move |former| (claim, former.object.ino, "former"))
+    });
     let wanted = held
         .chain(lost)
+        .chain(former)
         .filter(|(claim, ..)| zone.is_none_or(|z| z == claim.zone));
     let mut paths: Vec<v1::HostPath> = wanted
         .map(|(claim, inode, standing)| entry(claim, inode, standing))

@@ -150,12 +150,28 @@ static __always_inline int changes(enum hook hook, struct dentry *entry, int ret
 	return conclude(&change);
 }
 
+/*
+ * What another zone has claimed itself keeps its name, whatever a pair opens: something else would
+ * be found at its path, or nothing. Its own zone may: programs replace their files so.
+ */
+static __always_inline void stays(struct change *change, struct dentry *entry)
+{
+	__u32 zone;
+
+	if (change->verdict != VERDICT_ALLOW)
+		return;
+	zone = zone_of_claim_on(entry);
+	if (zone != ZONE_HOST && zone != change->subject.zone)
+		touch(change, OPERATION_RELABEL, zone, entry);
+}
+
 /* Both count: the entry may be claimed exactly, or the directory. */
 static __always_inline void removes(struct change *change, struct inode *directory,
 				    struct dentry *entry)
 {
 	touch_directory(change, directory, entry);
 	touch_entry(change, entry);
+	stays(change, entry);
 }
 
 /*
@@ -192,8 +208,10 @@ static __always_inline void moves(struct change *change, struct inode *from, str
 	touch_directory(change, to, new);
 	touch_entry(change, old);
 	/* As memory: there need not be one, which 6.12 does not believe. */
-	if (BPF_CORE_READ(new, d_inode))
+	if (BPF_CORE_READ(new, d_inode)) {
 		touch_entry(change, new);
+		stays(change, new);
+	}
 	if (!holds_claims(from->i_sb->s_dev))
 		return;
 	label = label_at(old, 0);

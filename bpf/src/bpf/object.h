@@ -68,6 +68,23 @@ static __always_inline enum claim_match match_claim(const volatile struct claim_
 	return CLAIM_COUNTS;
 }
 
+/* The zone that has claimed the object itself; ZONE_HOST if none has. */
+static __always_inline __u32 zone_of_claim_on(struct dentry *dentry)
+{
+	struct object_key key = {
+		.dev = BPF_CORE_READ(dentry, d_sb, s_dev),
+		.ino = BPF_CORE_READ(dentry, d_inode, i_ino),
+	};
+	volatile struct claim_row *row = bpf_map_lookup_elem(&claims, &key);
+
+	if (!row || row->generation != BPF_CORE_READ(dentry, d_inode, i_generation))
+		return ZONE_HOST;
+	/* Read before the key, as everywhere. */
+	__u32 zone = row->zone;
+
+	return row->key.ino == key.ino && row->key.dev == key.dev ? zone : ZONE_HOST;
+}
+
 /*
  * Whether claims lie below the directory: its row is nobody's, and only keeps it where it is. That
  * it is a directory is not asked: no other object has such a row.

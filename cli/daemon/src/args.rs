@@ -70,7 +70,8 @@ pub struct Args {
     #[arg(long, value_name = "URL")]
     pub otlp_endpoint: Option<String>,
 
-    /// How often the kernel's maps are compared with what the journal says, in seconds.
+    /// How often the kernel's maps are compared with what the journal says, and claimed paths are looked
+    /// at, in seconds.
     #[arg(long, default_value = "30", value_name = "SECONDS", value_parser = seconds)]
     pub reconcile_interval: Duration,
 

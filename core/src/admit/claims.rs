@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Admission, Case, Refusal, RefusalKind, below, conflict, invalid, text};
-use crate::command::ClaimFacts;
+use crate::command::{ClaimFacts, Reresolved, Unresolved};
 use crate::fold::Reply;
 use crate::image::{ObjectKey, Scope, ZoneId};
 use crate::name::ZoneName;
@@ -12,6 +12,15 @@ use crate::name::ZoneName;
 const HOST_PATHS: &[&str] = &[
     "/", "/usr", "/bin", "/sbin", "/etc", "/proc", "/sys", "/dev", "/run",
 ];
+
+/// Those directories, each at its own path: where a claimed path leads to one of them, as after a bind mount,
+/// its claim does not follow.
+pub fn host_paths() -> impl Iterator<Item = String> {
+    let here = HOST_PATHS.iter().map(|path| (*path).to_owned());
+    let linked = ["/bin", "/sbin", "/lib", "/lib64"];
+    here.chain(["/lib", "/lib64"].map(str::to_owned))
+        .chain(linked.map(|path| format!("/usr{path}")))
+}
 
 /// The rows that claims on the engine's own files take at most.
 const ENGINES_OWN: usize = 8;
@@ -71,6 +80,33 @@ impl Case<'_> {
         Ok(Admission::Append)
     }
 
+    /// What the daemon saw of the claims' paths. Nothing is asked of paths: they were admitted.
+    pub(super) fn reresolve(
+        &self,
+        found: &[Reresolved],
+        lost: &[Unresolved],
+    ) -> Result<Admission, Refusal> {
+        let named = found.iter().map(|again| again.path.as_str());
+        let named: BTreeSet<&str> = named.chain(lost.iter().map(|l| l.path.as_str())).collect();
+        if let Some(path) = named.iter().find(|p| self.state.claim_or_lost(p).is_none()) {
+            return conflict(format!("nothing is claimed as {path}"));
+        }
+        let news = found
+            .iter()
+            .any(|again| self.state.moves(again, |path| named.contains(path)))
+            || lost.iter().any(|l| self.state.claim_at(&l.path).is_some());
+        if !news {
+            let said = "every claim is where it was";
+            return Ok(Admission::Unchanged(Reply::said(said)));
+        }
+        let keys = found.iter().filter_map(|again| again.found);
+        let new: BTreeSet<ObjectKey> = keys.map(|(key, _)| key).collect();
+        let above = found.iter().flat_map(|again| &again.above);
+        let new_above = above.map(|above| above.object).collect();
+        self.rows_fit(&new, &new_above)?;
+        Ok(Admission::Append)
+    }
+
     pub(super) fn claims_allowed(
         &self,
         name: &ZoneName,
@@ -82,6 +118,17 @@ impl Case<'_> {
             let by_object = self.state.claims.get(&claim.object);
             let by_path = self.state.claim_at(&claim.path).map(|(_, held)| held);
             let lost = self.state.lost.get(&claim.path);
+            if let Some((held, _)) = self.state.former(claim.object)
+                && Some(held.zone) != id
+            {
+                return conflict(format!(
+                    "{} cannot be zone {name}'s: it was at {} before, and is zone {}'s until that \
+                     claim is taken back",
+                    claim.path,
+                    held.path,
+                    self.state.zone_label(held.zone)
+                ));
+            }
             for held in [by_object, by_path, lost].into_iter().flatten() {
                 if Some(held.zone) != id {
                     return conflict(format!(
@@ -101,7 +148,6 @@ impl Case<'_> {
         let above: BTreeSet<ObjectKey> = claims
             .iter()
             .flat_map(|claim| claim.above.iter().map(|above| above.object))
-            .filter(|object| self.state.above_claims(*object).is_none())
             .collect();
         let (held, max) = (self.state.claims.len(), self.node.capacity.claims as usize);
         if held + self.state.lost.len() + new.len() > max {
@@ -113,14 +159,29 @@ impl Case<'_> {
                 ),
             ));
         }
-        let (rows, room) = (self.state.claim_rows(), self.node.capacity.claim_rows());
-        if rows + new.len() + above.len() + ENGINES_OWN > room as usize {
+        self.rows_fit(&new, &above)
+    }
+
+    /// Whether these objects have room in the kernel beside what is there.
+    fn rows_fit(
+        &self,
+        claimed: &BTreeSet<ObjectKey>,
+        above: &BTreeSet<ObjectKey>,
+    ) -> Result<(), Refusal> {
+        let state = self.state;
+        let claimed = claimed.iter().filter(|key| state.claim_on(**key).is_none());
+        let above = above
+            .iter()
+            .filter(|key| state.above_claims(**key).is_none());
+        let new = claimed.count() + above.count();
+        let (rows, room) = (state.claim_rows(), self.node.capacity.claim_rows());
+        if rows + new + ENGINES_OWN > room as usize {
             return Err(Refusal::new(
                 RefusalKind::Exhausted,
                 format!(
-                    "claims and the directories above them take {rows} of {room} rows, {} more do not fit: \
-                     claim directories rather than what is in them, or start with more --max-claims",
-                    new.len() + above.len()
+                    "claims, the directories above them and what was at their paths before take {rows} of \
+                     {room} rows, {new} more do not fit: claim directories rather than what is in them, \
+                     or start with more --max-claims"
                 ),
             ));
         }

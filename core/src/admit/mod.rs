@@ -6,6 +6,8 @@ mod members;
 mod sockets;
 mod zones;
 
+pub use claims::host_paths;
+
 use crate::command::Command;
 use crate::fold::Reply;
 use crate::image::ZoneId;
@@ -116,6 +118,7 @@ pub fn admit(state: &State, node: &Node, command: &Command) -> Result<Admission,
         ))),
         Command::SetZoneMode { zone, mode } => case.set_zone_mode(zone, *mode),
         Command::SetMode { .. } | Command::Boot { .. } => Ok(Admission::Append),
+        Command::Reresolve { found, lost } => case.reresolve(found, lost),
         Command::Prune { .. } => conflict(
             "a journal is pruned while its daemon is stopped: `syva-cli journal prune --path DIR`",
         ),

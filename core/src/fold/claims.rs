@@ -1,10 +1,10 @@
 //! Folding claims: who asks for them, what they are claimed as, what becomes of their paths.
 
-use std::collections::BTreeSet;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{FoldError, Reply, Step};
-use crate::command::{ClaimFacts, Reresolved};
+use crate::command::{ClaimFacts, Reresolved, Unresolved};
 use crate::image::{ObjectKey, ZoneId};
 use crate::name::ZoneName;
 use crate::state::Claim;
@@ -19,62 +19,123 @@ pub(super) enum Source {
 impl Step<'_> {
     pub(super) fn replace_policy_claims(&mut self, id: ZoneId, claims: &[ClaimFacts]) {
         let wanted: BTreeSet<ObjectKey> = claims.iter().map(|claim| claim.object).collect();
+        let paths: BTreeSet<&str> = claims.iter().map(|claim| claim.path.as_str()).collect();
+        // What lies at a path that is still wanted is replaced, not given up.
+        let unwanted =
+            |claim: &Claim| claim.by_policy.is_some() && !paths.contains(claim.path.as_str());
         let dropped: Vec<ObjectKey> = self
             .state
             .claims_in(id)
-            .filter(|(key, claim)| claim.by_policy.is_some() && !wanted.contains(key))
+            .filter(|(key, claim)| unwanted(claim) && !wanted.contains(key))
             .map(|(key, _)| *key)
             .collect();
         for key in dropped {
             self.unclaim(key, Source::Policy);
         }
-        self.state
-            .lost
-            .retain(|_, claim| claim.zone != id || claim.by_policy.is_none());
+        for path in self.lost_of(id, unwanted) {
+            self.unclaim_lost(&path, Source::Policy);
+        }
         for claim in claims {
             self.claim(id, claim, Source::Policy);
         }
     }
 
-    /// Gives every claim the object its path is now; one that was not found is lost, and so is one
-    /// whose object another zone's claim has got first.
+    /// Gives every claim the object its path is now, at a new boot; one that was not found is lost, and so
+    /// is one whose object another zone's claim has got first. What was at paths before is given up: the
+    /// numbers of devices may be others'.
     pub(super) fn reresolve(&mut self, found: &[Reresolved]) -> usize {
         let keys: Vec<ObjectKey> = self.state.claims.keys().copied().collect();
-        let mut waiting = std::mem::take(&mut self.state.lost);
-        for key in keys {
-            if let Some(claim) = self.remove_claim(key) {
-                waiting.insert(claim.path.clone(), claim);
+        let paths: Vec<String> = self.state.lost.keys().cloned().collect();
+        let mut taken = Vec::new();
+        taken.extend(paths.iter().filter_map(|path| self.remove_lost(path)));
+        taken.extend(keys.into_iter().filter_map(|key| self.remove_claim(key)));
+        let mut waiting = BTreeMap::new();
+        for mut claim in taken {
+            claim.former.clear();
+            waiting.insert(claim.path.clone(), claim);
+        }
+        for again in found {
+            if let Some(claim) = waiting.remove(&again.path) {
+                self.put_claim(claim, again);
             }
         }
-        for Reresolved { path, found, above } in found {
-            let Some((key, generation)) = *found else {
-                continue;
+        for claim in waiting.into_values() {
+            self.insert_lost(claim);
+        }
+        self.state.lost.len()
+    }
+
+    /// Gives each of these claims the object that its path leads to now. What was there stays the zone's;
+    /// where there is nothing, it is all that the claim has left.
+    pub(super) fn move_claims(&mut self, found: &[Reresolved], lost: &[Unresolved]) -> Reply {
+        let lost = lost.iter().map(|lost| Reresolved {
+            path: lost.path.clone(),
+            found: None,
+            above: Vec::new(),
+        });
+        // All of them first: two paths may have exchanged their objects.
+        let mut moving = Vec::new();
+        for again in found.iter().cloned().chain(lost) {
+            let key = self.state.index.by_path.get(&again.path).copied();
+            let claim = match key {
+                Some(key) => self.remove_claim(key),
+                None => self.remove_lost(&again.path),
             };
-            if self.state.claims.contains_key(&key) {
-                continue;
+            let Some(mut claim) = claim else { continue };
+            // Of another generation under the same number: what had the number is gone.
+            if let Some(key) = key
+                && again.found.map(|(found, _)| found) != Some(key)
+            {
+                claim.leave(key);
             }
-            if let Some(claim) = waiting.remove(path) {
+            moving.push((claim, again));
+        }
+        let count = moving.len();
+        let found = moving
+            .into_iter()
+            .filter(|(claim, again)| self.put_claim(claim.clone(), again))
+            .count();
+        Reply::said(format!(
+            "{count} claims looked up again: {found} found, {} lost",
+            count - found
+        ))
+    }
+
+    /// Puts a claim that was taken out where its path leads; says whether it leads somewhere. An object
+    /// is the claim's that had it first.
+    fn put_claim(&mut self, claim: Claim, again: &Reresolved) -> bool {
+        let found = again.found;
+        match found.filter(|(key, _)| !self.state.claims.contains_key(key)) {
+            Some((key, generation)) => {
+                let above = again.above.clone();
                 self.insert_claim(
                     key,
                     Claim {
                         generation,
-                        above: above.clone(),
+                        above,
                         ..claim
                     },
                 );
+                true
+            }
+            None => {
+                self.insert_lost(claim);
+                false
             }
         }
-        self.state.lost = waiting;
-        self.state.lost.len()
     }
 
     pub(super) fn claim(&mut self, zone: ZoneId, facts: &ClaimFacts, source: Source) {
-        // The path's earlier object, if it was replaced since, is given up with this claim.
+        // If the path's object was replaced since, the earlier one stays the zone's.
         let replaced = self.state.index.by_path.get(&facts.path).copied();
         let earlier = self
             .remove_claim(facts.object)
-            .or_else(|| self.remove_claim(replaced?))
-            .or_else(|| self.state.lost.remove(&facts.path));
+            .or_else(|| {
+                let mut claim = self.remove_claim(replaced?)?;
+                claim.leave(replaced?);
+                Some(claim)
+            })
+            .or_else(|| self.remove_lost(&facts.path));
         let mut claim = earlier.unwrap_or_else(|| Claim {
             zone,
             path: facts.path.clone(),
@@ -83,6 +144,7 @@ impl Step<'_> {
             by_policy: None,
             by_command: None,
             seq: self.seq,
+            former: Vec::new(),
         });
         claim.generation = facts.generation;
         claim.above.clone_from(&facts.above);
@@ -121,7 +183,7 @@ impl Step<'_> {
         let stays = claim.by_policy.is_some();
         match self.state.index.by_path.get(path).copied() {
             Some(key) => self.unclaim(key, Source::Command),
-            None => self.unclaim_lost(path),
+            None => self.unclaim_lost(path, Source::Command),
         }
         if stays {
             return Ok(Reply::said(format!(
@@ -139,17 +201,77 @@ impl Step<'_> {
         }))
     }
 
-    /// A lost claim has no object, so no row in the kernel changes.
-    fn unclaim_lost(&mut self, path: &str) {
-        if let Some(claim) = self.state.lost.get_mut(path) {
-            claim.by_command = None;
-            if claim.by_policy.is_none() {
-                self.state.lost.remove(path);
+    fn unclaim_lost(&mut self, path: &str, source: Source) {
+        if let Some(mut claim) = self.remove_lost(path) {
+            match source {
+                Source::Policy => claim.by_policy = None,
+                Source::Command => claim.by_command = None,
+            }
+            if claim.by_policy.or(claim.by_command).is_some() {
+                self.insert_lost(claim);
             }
         }
     }
 
-    pub(super) fn insert_claim(&mut self, key: ObjectKey, claim: Claim) {
+    /// The paths of a zone's lost claims, of those that are meant.
+    pub(super) fn lost_of(&self, zone: ZoneId, meant: impl Fn(&Claim) -> bool) -> Vec<String> {
+        let lost = self.state.lost.values();
+        let lost = lost.filter(|claim| claim.zone == zone && meant(claim));
+        lost.map(|claim| claim.path.clone()).collect()
+    }
+
+    fn insert_lost(&mut self, mut claim: Claim) {
+        // Nothing is found at the path, so nothing is kept where it is for that.
+        claim.above.clear();
+        self.keep_former(&mut claim, None);
+        self.state.lost.insert(claim.path.clone(), claim);
+    }
+
+    pub(super) fn remove_lost(&mut self, path: &str) -> Option<Claim> {
+        let claim = self.state.lost.remove(path)?;
+        self.let_go_of_former(&claim);
+        Some(claim)
+    }
+
+    /// What was at the claim's path before is its, unless it is claimed by itself or was at another path
+    /// later.
+    fn keep_former(&mut self, claim: &mut Claim, object: Option<ObjectKey>) {
+        let (claims, index) = (&self.state.claims, &mut self.state.index);
+        claim.former.retain(|former| {
+            let key = former.object;
+            let free = !claims.contains_key(&key) && !index.former.contains_key(&key);
+            free && Some(key) != object
+        });
+        for former in &claim.former {
+            index.former.insert(former.object, claim.path.clone());
+            self.touched.claims.insert(former.object);
+        }
+    }
+
+    fn let_go_of_former(&mut self, claim: &Claim) {
+        for former in &claim.former {
+            self.state.index.former.remove(&former.object);
+            self.touched.claims.insert(former.object);
+        }
+    }
+
+    /// An object is claimed by itself: it is no claim's any more for having been at its path.
+    fn take_from_former(&mut self, key: ObjectKey) {
+        let Some(path) = self.state.index.former.remove(&key) else {
+            return;
+        };
+        let held = match self.state.index.by_path.get(&path) {
+            Some(object) => self.state.claims.get_mut(object),
+            None => self.state.lost.get_mut(&path),
+        };
+        if let Some(claim) = held {
+            claim.former.retain(|former| former.object != key);
+        }
+    }
+
+    pub(super) fn insert_claim(&mut self, key: ObjectKey, mut claim: Claim) {
+        self.take_from_former(key);
+        self.keep_former(&mut claim, Some(key));
         self.state.index.by_path.insert(claim.path.clone(), key);
         self.state
             .index
@@ -180,6 +302,7 @@ impl Step<'_> {
             }
             self.touched.claims.insert(above.object);
         }
+        self.let_go_of_former(&claim);
         self.touched.claims.insert(key);
         Some(claim)
     }

@@ -211,6 +211,7 @@ impl Step<'_> {
             Command::AcceptLoss { because, .. } => {
                 Ok(Reply::said(format!("a loss was accepted: {because}")))
             }
+            Command::Reresolve { found, lost } => Ok(self.move_claims(found, lost)),
             Command::CgroupGone { container, .. } => self.detach(container),
             Command::AllowHostSocket { zone, socket } => self.allow_host_socket(zone, socket),
             Command::DenyHostSocket { zone, asked, path } => {

@@ -129,7 +129,9 @@ impl Step<'_> {
         for key in keys {
             self.remove_claim(key);
         }
-        self.state.lost.retain(|_, claim| claim.zone != id);
+        for path in self.lost_of(id, |_| true) {
+            self.remove_lost(&path);
+        }
         self.take_all_sockets(id);
         self.state.comms.retain(|pair, _| !pair.contains(id));
         let open = self

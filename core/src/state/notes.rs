@@ -48,7 +48,7 @@ impl State {
 }
 
 /// The paths above an absolute path, nearest first, `/` last.
-pub(crate) fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+pub fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     let mut rest = path;
     std::iter::from_fn(move || {
         if rest == "/" {

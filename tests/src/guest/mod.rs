@@ -32,6 +32,7 @@ pub mod podman;
 pub mod preempt;
 mod queues;
 pub mod raw;
+pub mod reresolve;
 mod signalling;
 pub mod silent;
 mod sockets;

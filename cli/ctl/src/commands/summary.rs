@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use syva_model::command::{Attach, ClaimFacts, Command, Policy, SocketFacts, ZoneType};
-use syva_model::image::{Mode, Scope};
+use syva_model::command::{
+    Attach, ClaimFacts, Command, Policy, Reresolved, SocketFacts, Unresolved, ZoneType,
+};
+use syva_model::image::{Mode, Scope, ZoneId};
 use syva_model::name::{Party, ZoneName};
-use syva_model::state::{Member, State};
+use syva_model::state::State;
 
 /// The command in one line.
 pub fn summary(command: &Command) -> String {
@@ -54,6 +56,7 @@ pub fn summary(command: &Command) -> String {
             }
             said
         }
+        Command::Reresolve { found, lost } => reresolve(found, lost),
         Command::AllowHostSocket { zone, socket } => {
             format!(
                 "zone {zone}: {}, socket {}",
@@ -74,6 +77,29 @@ pub fn summary(command: &Command) -> String {
             None => because.clone(),
         },
     }
+}
+
+/// How many claims are named one by one.
+const NAMED: usize = 4;
+
+fn reresolve(found: &[Reresolved], lost: &[Unresolved]) -> String {
+    let found = found.iter().map(|again| match again.found {
+        Some((object, _)) => format!("{} is object {object}", again.path),
+        None => format!("{} is lost", again.path),
+    });
+    let lost = lost.iter();
+    let lost = lost.map(|lost| format!("{} is lost: {}", lost.path, lost.because));
+    let all: Vec<String> = found.chain(lost).collect();
+    let mut said = all
+        .iter()
+        .take(NAMED)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("; ");
+    if all.len() > NAMED {
+        let _ = write!(said, "; and {} claims more", all.len() - NAMED);
+    }
+    said
 }
 
 fn register_zone(
@@ -168,17 +194,32 @@ fn stamp(source: &str, generation: u64) -> String {
     said
 }
 
-/// Which zone each container was last put into: entries about a container name no zone.
+/// Which zone each container was last put into, and which zone last claimed each path: entries about a
+/// container, or about claims that were looked up again, name no zone.
 #[derive(Debug, Default)]
-pub struct Whereabouts(BTreeMap<String, ZoneName>);
+pub struct Whereabouts {
+    containers: BTreeMap<String, ZoneName>,
+    paths: BTreeMap<String, ZoneName>,
+}
 
 impl Whereabouts {
-    /// Where a state's containers are.
+    /// Where a state's containers are, and whose its claims.
     pub fn of(state: &State) -> Whereabouts {
-        let name = |member: &Member| ZoneName::new(state.zone_label(member.zone)).ok();
+        let name = |zone: ZoneId| ZoneName::new(state.zone_label(zone)).ok();
         let members = state.members.iter();
-        let zones = members.filter_map(|(container, it)| Some((container.clone(), name(it)?)));
-        Whereabouts(zones.collect())
+        let containers = members.filter_map(|(id, it)| Some((id.clone(), name(it.zone)?)));
+        let claims = state.claims.values().chain(state.lost.values());
+        let paths = claims.filter_map(|claim| Some((claim.path.clone(), name(claim.zone)?)));
+        Whereabouts {
+            containers: containers.collect(),
+            paths: paths.collect(),
+        }
+    }
+
+    fn learn_claims(&mut self, zone: &ZoneName, claims: &[ClaimFacts]) {
+        let claimed = claims.iter();
+        let claimed = claimed.map(|claim| (claim.path.clone(), zone.clone()));
+        self.paths.extend(claimed);
     }
 
     /// Whether the command is about the zone: it names it, or a container that was put into it by a
@@ -193,29 +234,43 @@ impl Whereabouts {
             Command::RegisterZone {
                 zone: registered,
                 policy,
+                claims,
                 ..
             } => {
+                self.learn_claims(registered, claims);
                 let allows = policy.iter().flat_map(|policy| &policy.allowed_zones);
                 named(registered) || allows.into_iter().any(side)
             }
             Command::RemoveZone { zone: it, .. }
-            | Command::RegisterHostPath { zone: it, .. }
             | Command::RemoveHostPath { zone: it, .. }
             | Command::SetZoneMode { zone: it, .. }
             | Command::AllowHostSocket { zone: it, .. }
             | Command::DenyHostSocket { zone: it, .. } => named(it),
+            Command::RegisterHostPath { zone: it, claim } => {
+                self.learn_claims(it, std::slice::from_ref(claim));
+                named(it)
+            }
+            Command::Reresolve { found, lost } => {
+                let found = found.iter().map(|again| &again.path);
+                let mut paths = found.chain(lost.iter().map(|lost| &lost.path));
+                paths.any(|path| self.paths.get(path).is_some_and(named))
+            }
             Command::AttachContainer(attach) => {
-                let before = self.0.insert(attach.container.clone(), attach.zone.clone());
+                let before = self
+                    .containers
+                    .insert(attach.container.clone(), attach.zone.clone());
                 named(&attach.zone) || before.is_some_and(|zone| named(&zone))
             }
             Command::DetachContainer { container, .. } | Command::CgroupGone { container, .. } => {
-                self.0.remove(container).is_some_and(|zone| named(&zone))
+                self.containers
+                    .remove(container)
+                    .is_some_and(|zone| named(&zone))
             }
             Command::AllowComm { a, b } | Command::DenyComm { a, b } => side(a) || side(b),
             Command::Boot { .. } => {
                 // Its memberships are void.
-                let had = self.0.values().any(named);
-                self.0.clear();
+                let had = self.containers.values().any(named);
+                self.containers.clear();
                 had
             }
             Command::SetMode { .. } | Command::Prune { .. } | Command::AcceptLoss { .. } => false,
@@ -225,7 +280,7 @@ impl Whereabouts {
 
 #[cfg(test)]
 mod tests {
-    use syva_model::command::{NetworkMode, Pod, Reresolved, SocketReresolved};
+    use syva_model::command::{NetworkMode, Pod, SocketReresolved};
     use syva_model::host_socket::{Place, SocketKey};
     use syva_model::image::{CgroupId, Mode, ObjectKey};
 
@@ -374,6 +429,32 @@ mod tests {
                 "a new boot: memberships are void, 0 claims found, 0 lost, 0 host sockets found, 1 lost",
             ),
             (
+                Command::Reresolve {
+                    found: vec![Reresolved {
+                        path: "/p".into(),
+                        found,
+                        above: Vec::new(),
+                    }],
+                    lost: vec![Unresolved {
+                        path: "/q".into(),
+                        because: "nothing is there".into(),
+                    }],
+                },
+                "/p is object 8:1/42; /q is lost: nothing is there",
+            ),
+            (
+                Command::Reresolve {
+                    found: Vec::new(),
+                    lost: ["/a", "/b", "/c", "/d", "/e", "/f"]
+                        .map(|path| Unresolved {
+                            path: path.into(),
+                            because: "gone".into(),
+                        })
+                        .into(),
+                },
+                "/a is lost: gone; /b is lost: gone; /c is lost: gone; /d is lost: gone; and 2 claims more",
+            ),
+            (
                 Command::AllowHostSocket {
                     zone: zone("web"),
                     socket: socket("/var/run/s"),
@@ -392,6 +473,26 @@ mod tests {
         for (command, said) in table {
             assert_eq!(summary(&command), said);
         }
+    }
+
+    #[test]
+    fn a_path_that_is_looked_up_again_concerns_the_zone_that_claimed_it() {
+        let again = Command::Reresolve {
+            found: Vec::new(),
+            lost: vec![Unresolved {
+                path: "/srv/web".into(),
+                because: "nothing is there".into(),
+            }],
+        };
+        let mut whereabouts = Whereabouts::default();
+        assert!(!whereabouts.concerns(&again, "web"));
+        let register = Command::RegisterHostPath {
+            zone: zone("web"),
+            claim: claim("/srv/web", Scope::Exact),
+        };
+        assert!(whereabouts.concerns(&register, "web"));
+        assert!(whereabouts.concerns(&again, "web"));
+        assert!(!whereabouts.concerns(&again, "db"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod failures;
 mod files;
 mod host_sockets;
 mod ipc;
+mod kept_names;
 mod keys;
 mod labels;
 mod life;

@@ -9,6 +9,7 @@ use syva_model::hook::Hook;
 use syva_model::image::{MapWrite, Pair, Scope};
 use syva_model::kernel::Verdict;
 
+use super::kept_names;
 use super::world::{AUDITED, ONE, TWO, World};
 use crate::guest::actor::{Outcome, act, act_on};
 use crate::guest::{Checks, Failure, mutating};
@@ -469,6 +470,7 @@ fn pairs(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         "link",
         &[&file, &outside],
     )?;
+    kept_names::with_a_pair(checks, world, Path::new(CLAIMED))?;
     world.pairs.write(&MapWrite::DropPair(pair))?;
     world.control.settle()?;
     world.refused(

@@ -6,7 +6,7 @@ mod cgroups;
 mod drift;
 pub mod failures;
 mod modes;
-mod paths;
+pub mod paths;
 
 use super::stage::{Stage, setup};
 use super::{Checks, Failure};

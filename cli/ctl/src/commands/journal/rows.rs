@@ -100,6 +100,7 @@ fn claim_row(state: &State, claim: &Claim, found: &str) -> Value {
     json!({
         "zone": state.zone_label(claim.zone), "recursive": claim.scope() == Scope::Subtree,
         "state": found, "seq": claim.seq,
+        "former": claim.former.iter().map(|former| former.object.to_string()).collect::<Vec<_>>(),
     })
 }
 

@@ -1,0 +1,151 @@
+//! How the writer has the claims' paths looked at: one pass at a time, in a thread of its own, since a path
+//! may lead to a file system that does not answer. What it saw comes back as a message.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ractor::ActorRef;
+use syva_model::command::Command;
+use syva_model::state::State;
+use tokio::task::spawn_blocking;
+
+use super::WriterMsg;
+use crate::address::Address;
+use crate::health::HealthMsg;
+use crate::loader::LoaderMsg;
+use crate::outcome::CommandError;
+use crate::resolve::lookout::{Lookout, Sighting, Watched, command, watched};
+use crate::vantage::Vantage;
+
+/// The health reason while claims are lost: their paths lead to nothing that can be claimed.
+pub const LOST: &str = "claims_lost";
+/// The health reason while a pass does not come to its end.
+pub const UNSEEN: &str = "claims_unseen";
+
+/// The health reason while claims cannot be given what their paths lead to.
+pub const NOT_FOLLOWED: &str = "claims_not_followed";
+
+/// A pass that takes longer hangs: of as many claims as there may be it takes minutes at worst.
+const LATE: Duration = Duration::from_secs(600);
+/// How many lost claims health names.
+const NAMED: usize = 4;
+
+/// What a pass brings back.
+pub struct Looked {
+    lookout: Lookout,
+    sightings: Vec<Sighting>,
+}
+
+/// Who looks, with whose help, and who is told.
+pub(super) struct Lookouts {
+    /// Away while a pass is under way.
+    lookout: Option<Lookout>,
+    since: Instant,
+    /// The paths, as of that entry.
+    watched: (u64, Arc<Vec<Watched>>),
+    loader: Address<LoaderMsg>,
+    vantage: Vantage,
+    engines_own: Arc<Vec<String>>,
+    health: Address<HealthMsg>,
+    /// What health was told of lost claims; nothing if that is not sure.
+    told: Option<Option<String>>,
+}
+
+impl Lookouts {
+    pub(super) fn new(
+        loader: Address<LoaderMsg>,
+        vantage: Vantage,
+        engines_own: Vec<String>,
+        health: Address<HealthMsg>,
+    ) -> Lookouts {
+        Lookouts {
+            lookout: Some(Lookout::default()),
+            since: Instant::now(),
+            watched: (0, Arc::default()),
+            loader,
+            vantage,
+            engines_own: Arc::new(engines_own),
+            health,
+            told: None,
+        }
+    }
+
+    /// Has every path looked at, unless that is under way.
+    pub(super) fn begin(&mut self, state: &State, myself: &ActorRef<WriterMsg>) {
+        let Some(mut lookout) = self.lookout.take() else {
+            if self.since.elapsed() > LATE {
+                let words = "claims' paths are not looked at: one of them leads to a file system that does \
+                             not answer";
+                let _ = self
+                    .health
+                    .cast(HealthMsg::Raise(UNSEEN.into(), words.into()));
+            }
+            return;
+        };
+        self.since = Instant::now();
+        if self.watched.0 != state.seq() {
+            self.watched = (state.seq(), Arc::new(watched(state)));
+        }
+        let watched = Arc::clone(&self.watched.1);
+        let (loader, vantage) = (self.loader.clone(), self.vantage.clone());
+        let (own, myself) = (Arc::clone(&self.engines_own), myself.clone());
+        tokio::spawn(async move {
+            let mut sightings = Vec::new();
+            // While the loader is being restarted nothing can be identified: the next pass will.
+            if let Ok(Ok(prober)) = loader.call(LoaderMsg::Prober).await {
+                let looking = spawn_blocking(move || {
+                    let sightings = lookout.look(&*prober, &vantage, &own, &watched);
+                    (lookout, sightings)
+                });
+                // One that panicked has forgotten everything, and looks anew.
+                (lookout, sightings) = looking.await.unwrap_or_default();
+            }
+            // A writer that is gone has another one after it, which looks by itself.
+            let _ = myself.cast(WriterMsg::Looked(Box::new(Looked { lookout, sightings })));
+        });
+    }
+
+    /// A pass has ended. Health is told anew: what was said while its actor was being restarted is lost.
+    pub(super) fn back(&mut self, looked: Looked, state: &State) -> Option<Command> {
+        self.lookout = Some(looked.lookout);
+        let _ = self.health.cast(HealthMsg::Clear(UNSEEN.into()));
+        self.told = None;
+        self.tell(state);
+        command(state, looked.sightings)
+    }
+
+    /// What became of the command that a pass led to, if there was one.
+    pub(super) fn followed(&self, refused: Option<&CommandError>) {
+        let key = NOT_FOLLOWED.into();
+        let _ = self.health.cast(match refused {
+            None => HealthMsg::Clear(key),
+            Some(error) => {
+                let words = format!(
+                    "claimed paths lead elsewhere, and what is there is not claimed: {error}"
+                );
+                HealthMsg::Raise(key, words)
+            }
+        });
+    }
+
+    /// Tells health which claims are lost.
+    pub(super) fn tell(&mut self, state: &State) {
+        let count = state.lost.len();
+        let words = (count > 0).then(|| {
+            let named: Vec<&str> = state.lost.keys().take(NAMED).map(String::as_str).collect();
+            let more = if count > NAMED { ", …" } else { "" };
+            format!(
+                "{count} claimed paths lead to nothing that can be claimed: {}{more}",
+                named.join(", ")
+            )
+        });
+        if self.told.as_ref() == Some(&words) {
+            return;
+        }
+        let _ = self.health.cast(match &words {
+            Some(words) => HealthMsg::Raise(LOST.into(), words.clone()),
+            None => HealthMsg::Clear(LOST.into()),
+        });
+        self.told = Some(words);
+    }
+}
