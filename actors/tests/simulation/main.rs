@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod commands;
+mod nested;
 mod node;
 mod odds;
 mod reach;
@@ -87,6 +88,12 @@ fn every_invariant_holds_from_every_seed() {
         assert!(
             count > seeds / 20,
             "{what} happened {count} times in {seeds} seeds"
+        );
+    }
+    for (n, (kind, count)) in total.kinds.each().into_iter().enumerate() {
+        assert!(
+            count > seeds / 20,
+            "{count} entries are of kind {n} ({kind}) of run/kinds.rs in {seeds} seeds"
         );
     }
 }
