@@ -1,6 +1,7 @@
 //! Deterministic simulation: what the actors decide, over the memory backend and a disk in memory, from
 //! a seed. Commands, map writes that fail, a disk that fills up, flushes that fail, torn writes, deaths
-//! at any call, restarts, new boots and drift come in any order; after each the invariants are checked.
+//! at any call, restarts, new boots, drift, and an operator who prunes the journal or accepts that it lost
+//! entries come in any order; after each the invariants are checked.
 //!
 //! | variable | means |
 //! |---|---|
@@ -98,12 +99,13 @@ fn every_invariant_holds_from_every_seed() {
     }
 }
 
-/// Each found a fault once: a nested cgroup, in another zone by inheritance, that was attached in one batch
-/// with a detachment (642), with its parent (3442) and with a claim (7774); a claim that was narrowed in
-/// one batch with a claim above it (833).
+/// A loss of everything that was accepted, and pruned away before a daemon started (11774). A seed means the
+/// same only as long as the simulation draws alike, so what one found has a test of its own too: here
+/// `journal/src/journal/tests/loss.rs`, and what earlier seeds found, `nested.rs` and
+/// `core/tests/plan_safety`.
 #[test]
 fn seeds_that_found_something_find_nothing_more() {
-    for number in [642, 833, 3442, 7774] {
+    for number in [11774] {
         seed(number, None).unwrap_or_else(|violation| panic!("{violation}"));
     }
 }
