@@ -27,7 +27,8 @@ impl Files {
     pub fn object(&self, path: usize) -> ObjectKey {
         ObjectKey {
             dev: 0x80_0001,
-            ino: path as u64 + 10 * self.0[path],
+            // What lies deeper has the lower number: keys are in no order of depth.
+            ino: (PATHS.len() - path) as u64 + 10 * self.0[path],
             subvol: 0,
         }
     }

@@ -10,8 +10,8 @@ use syva_model::project::diff;
 use super::{ANY, ONE, TWO, every_prefix_is_safe, member, object};
 
 const CALLER: CgroupId = CgroupId(101);
-/// Each lies in the one before.
-const CHAIN: [ObjectKey; 3] = [object(10), object(20), object(30)];
+/// Each lies in the one before; the order of their numbers is not that of their depth.
+const CHAIN: [ObjectKey; 3] = [object(30), object(20), object(10)];
 const OUTER: usize = 0;
 const INNER: usize = 1;
 const TREE: usize = 2;

@@ -10,7 +10,7 @@ use super::{ANY, ONE, TWO, every_prefix_is_safe, member, object};
 
 const MEMBERS: [CgroupId; 2] = [CgroupId(101), CgroupId(102)];
 /// A tree and one inside it; a file in each and one outside both.
-const CLAIMS: [ObjectKey; 2] = [object(10), object(20)];
+const CLAIMS: [ObjectKey; 2] = [object(20), object(10)];
 
 /// Every image of two zones, two members, two nested claims, the pair of zones, one pair with the
 /// host, one zone's being privileged, and the other's allowing ptrace.
