@@ -77,14 +77,14 @@ impl World {
                 .flat_map(|image| members.iter().map(|row| with(image, row)));
             all = each.collect();
         }
-        for n in 0..claims {
+        for (n, path) in PATHS.iter().enumerate().take(claims) {
             let with = |image: &Image, zone: Option<ZoneId>| {
                 let mut image = image.clone();
                 let row = zone.map(|zone| ClaimRow {
                     zone,
                     scope: Scope::Subtree,
                     generation: 1,
-                    depth: PATHS[n].matches('/').count() as u32,
+                    depth: path.matches('/').count() as u32,
                 });
                 image.claims.extend(row.map(|row| (self.object(n), row)));
                 image
