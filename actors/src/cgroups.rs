@@ -32,14 +32,6 @@ pub trait Hierarchy {
     /// # Errors
     /// The system's; a cgroup that is gone has no children.
     fn children(&self, path: &str) -> io::Result<Vec<Found>>;
-
-    /// The ids of the cgroups above a path, nearest first, the root last.
-    fn above(&self, path: &str) -> Vec<CgroupId> {
-        let above = Path::new(path).ancestors().skip(1);
-        above
-            .filter_map(|path| self.id_at(&path.to_string_lossy()))
-            .collect()
-    }
 }
 
 /// A mounted cgroup-v2 hierarchy (or, for the in-memory backend, any directory tree).
@@ -168,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cgroups_are_found_by_id_and_listed_below_and_above() {
+    fn cgroups_are_found_by_id_and_listed_below() {
         let dir = tempfile::tempdir().expect("a directory");
         fs::create_dir_all(dir.path().join("a/b/c")).expect("a tree");
         fs::write(dir.path().join("a/cgroup.procs"), "").expect("a file");
@@ -182,8 +174,6 @@ mod tests {
             "files are no cgroups"
         );
         assert_eq!(tree.children("/gone").expect("no error"), []);
-        let above = ["/a/b", "/a", "/"].map(|path| tree.id_at(path).expect("there"));
-        assert_eq!(tree.above("/a/b/c"), above);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::SystemTime;
 
 use syva_model::image::{ClaimRow, MemberRow, Origin, Pair, Scope, Table, ZoneRow};
-use syva_model::plan::Change;
+use syva_model::plan::{Change, Diff};
 
 use crate::reconciler::Report;
 
@@ -43,31 +43,25 @@ pub fn of(report: &Report, seq: u64) -> Vec<Drift> {
         rows,
         seq,
     };
-    let (changes, born) = (&report.rows, &report.born);
-    let zones = told(&changes.zones, zone);
-    let members = told(&changes.members, member);
-    let claims = told(&changes.claims, claim);
-    let pairs = changes.pairs.iter().map(|change| {
+    let Diff {
+        zones,
+        members,
+        claims,
+        pairs,
+        host_sockets,
+    } = &report.rows;
+    let on = |table| move |(key, found, wanted)| drift(table, key, found, wanted);
+    let pairs = pairs.iter().map(|change| {
         let open = |held: Option<()>| held.map(|()| "open".to_owned());
         (pair(change.key), open(change.old), open(change.new))
     });
-    // What a kernel-born row held is not kept: it was none, or another than the cgroup above it has.
-    let relabelled = born.relabelled.iter().map(|cgroup| {
-        let (found, wanted) = ("missing or wrong", "as the cgroup above it");
-        (cgroup.to_string(), Some(found.into()), Some(wanted.into()))
-    });
-    let removed = born
-        .removed
-        .iter()
-        .map(|cgroup| (cgroup.to_string(), Some("kernel-born".into()), None));
-    let on = |table| move |(key, found, wanted)| drift(table, key, found, wanted);
-    zones
+    let given = |(): &()| "given".to_owned();
+    told(zones, zone)
         .map(on(Table::Zones))
-        .chain(members.map(on(Table::Members)))
-        .chain(claims.map(on(Table::Claims)))
+        .chain(told(members, member).map(on(Table::Members)))
+        .chain(told(claims, claim).map(on(Table::Claims)))
         .chain(pairs.map(on(Table::Pairs)))
-        .chain(relabelled.map(on(Table::Members)))
-        .chain(removed.map(on(Table::Members)))
+        .chain(told(host_sockets, given).map(on(Table::HostSockets)))
         .take(TOLD)
         .collect()
 }

@@ -7,7 +7,7 @@
 
 pub mod walk;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use syva_model::image::{CgroupId, MapWrite, MemberRow};
@@ -17,19 +17,29 @@ use tokio::task::block_in_place;
 use crate::address::{Address, answer};
 use crate::cgroups::{self, CgroupTree, Hierarchy as _};
 use crate::map::MapMsg;
-pub use walk::{Checked, Members, Walker};
+pub use walk::{Members, Survey, Walker};
 
 /// What may be asked.
 #[derive(Debug)]
 pub enum MembershipMsg {
-    /// Apply `PutMember` and `DropMember` steps in order.
-    Write(Vec<MapWrite>, RpcReplyPort<Result<(), KernelError>>),
+    /// Apply `PutMember` and `DropMember` steps in order, of a plan that names those cgroups.
+    Write(
+        Vec<MapWrite>,
+        BTreeSet<CgroupId>,
+        RpcReplyPort<Result<(), KernelError>>,
+    ),
     /// A zone pulled a process of another's into a cgroup of its own: move it back to that one.
     Return(u32, CgroupId),
-    /// Check the kernel-born rows against cgroupfs, given the roots there should be.
-    Check(
+    /// Which rows do those cgroups have from the roots above them?
+    Inherited(
         BTreeMap<CgroupId, MemberRow>,
-        RpcReplyPort<Result<Checked, KernelError>>,
+        Vec<CgroupId>,
+        RpcReplyPort<Result<BTreeMap<CgroupId, MemberRow>, KernelError>>,
+    ),
+    /// Look at every row and every cgroup, given the roots there should be.
+    Survey(
+        BTreeMap<CgroupId, MemberRow>,
+        RpcReplyPort<Result<Survey, KernelError>>,
     ),
 }
 
@@ -107,7 +117,9 @@ impl Actor for Membership {
             tree,
         } = state;
         block_in_place(|| match message {
-            MembershipMsg::Write(steps, reply) => answer(reply, walker.steps(members, &steps)),
+            MembershipMsg::Write(steps, named, reply) => {
+                answer(reply, walker.steps(members, &steps, &named));
+            }
             MembershipMsg::Return(pid, home) => match give_back(members, tree, pid, home) {
                 Ok(path) => {
                     tracing::warn!(
@@ -120,7 +132,10 @@ impl Actor for Membership {
                     tracing::error!(pid, %home, said, "a process that a zone pulled in is not back");
                 }
             },
-            MembershipMsg::Check(roots, reply) => answer(reply, walker.check(members, &roots)),
+            MembershipMsg::Inherited(roots, cgroups, reply) => {
+                answer(reply, walker.inherited(&roots, &cgroups));
+            }
+            MembershipMsg::Survey(roots, reply) => answer(reply, walker.survey(members, &roots)),
         });
         Ok(())
     }

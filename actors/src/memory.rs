@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use syva_model::hook::Hook;
-use syva_model::image::{CgroupId, Control, Image, MapWrite, MemberRow, ObjectKey, SCHEMA, Table};
+use syva_model::image::{
+    CgroupId, ClaimRow, Control, Image, MapWrite, MemberRow, ObjectKey, SCHEMA, Table,
+};
 use syva_model::kernel::{
     Capacity, ControlStore, CounterSource, Counters, EventSource, HookCounters, HookState, Kernel,
     KernelError, KernelEvent, LetThrough, Loaded, ObjectFacts, Prober, Rows, TableStore,
@@ -232,7 +234,11 @@ impl TableStore for MemoryTable {
         let image = &self.kernel.inside().image;
         Ok(match self.table {
             Table::Zones => Rows::Zones(image.zones.iter().map(|(k, v)| (*k, *v)).collect()),
-            Table::Claims => Rows::Claims(image.claims.iter().map(|(k, v)| (*k, *v)).collect()),
+            // No kernel stores how deep a claim lies.
+            Table::Claims => {
+                let found = |row: &ClaimRow| ClaimRow { depth: 0, ..*row };
+                Rows::Claims(image.claims.iter().map(|(k, v)| (*k, found(v))).collect())
+            }
             Table::Pairs => Rows::Pairs(image.pairs.iter().copied().collect()),
             Table::HostSockets => Rows::HostSockets(image.host_sockets.iter().copied().collect()),
             Table::Members | Table::Control => {

@@ -285,7 +285,7 @@ async fn a_member_whose_cgroup_is_gone_leaves_by_an_entry() {
     // As the kernel does.
     host.kernel.tamper(|image| image.members.clear());
     let report = engine.reconcile().await.expect("compares");
-    assert_eq!(report.born.gone, [out]);
+    assert_eq!(report.gone, [out]);
     assert_eq!(report.repaired(), 0, "a cgroup that goes is no drift");
     let journal = engine.journal();
     eventually("the entry", || journal.head().seq == 5).await;

@@ -285,9 +285,10 @@ pub enum MapWrite {
     PutZone(ZoneId, ZoneRow),
     /// Removes a zone row; absent is fine.
     DropZone(ZoneId),
-    /// Creates or replaces a membership, and labels the cgroups that exist below it.
+    /// Creates or replaces a membership, also of the cgroups below that are no roots and of which the plan
+    /// has no step.
     PutMember(CgroupId, MemberRow),
-    /// Removes a membership and every kernel-born row that descends from it; absent is fine.
+    /// Removes a membership, also of those cgroups; absent is fine.
     DropMember(CgroupId),
     /// Creates or replaces a claim.
     PutClaim(ObjectKey, ClaimRow),

@@ -7,10 +7,12 @@
 //! 2. park in limbo whatever changes zone or will go, if there is more than that one change: while
 //!    two rows change zone one after the other, a caller already in its new zone must not meet an
 //!    object still in its old one;
-//! 3. write claims, deepest first, those last that no longer reach below themselves: an object's nearest
-//!    claim is then its old one or its new one, never one between or none; advance the epoch;
+//! 3. write claims: first the directories above them, so that no claim is in force that could be moved;
+//!    then the claims, deepest first, those last that let go of something: an object's nearest claim is
+//!    then its old one or its new one, never one between or none; advance the epoch;
 //! 4. write memberships, new ones before those that come out of limbo;
-//! 5. remove claims, shallowest first, for the reason of 3; advance the epoch;
+//! 5. remove claims, shallowest first, and then the directories above them, for the reasons of 3; advance
+//!    the epoch;
 //! 6. remove memberships: the tasks are the host's from here on;
 //! 7. give permissions to zone rows, open pairs, give host sockets: only what the new image allows.
 
@@ -84,16 +86,26 @@ impl Diff {
     /// Whether some row changes zone or reach while something else changes too, so that the order
     /// alone cannot make every step safe.
     fn needs_limbo(&self) -> bool {
-        let moved = self
-            .members
-            .iter()
-            .any(|c| c.old.is_some() && c.new.is_some());
+        let moved = self.members.iter().any(moves);
         let relabelled = self
             .claims
             .iter()
-            .any(|c| labelled(c).is_some() && c.new.is_some());
+            .any(|c| labelled(c).is_some_and(|old| c.new.is_some() || old.depth == UNKNOWN));
         (moved || relabelled) && self.members.len() + self.claims.len() > 1
     }
+}
+
+/// The depth of a claim that was found in the kernel and is nowhere else. Nothing can claim `/`.
+const UNKNOWN: u32 = 0;
+
+/// Whether a cgroup goes from one zone to another. From the host, or to it, is no such thing.
+fn moves(change: &Change<CgroupId, MemberRow>) -> bool {
+    matches!((change.old, change.new), (Some(old), Some(new)) if old.zone != new.zone)
+}
+
+/// Whether a cgroup stays in its zone, and only whose it is there changes.
+fn stays(change: &Change<CgroupId, MemberRow>) -> bool {
+    matches!((change.old, change.new), (Some(old), Some(new)) if old.zone == new.zone)
 }
 
 /// The ordered steps from one image to another.
@@ -142,15 +154,10 @@ fn both(a: ZoneRow, b: ZoneRow) -> ZoneRow {
 }
 
 fn park(diff: &Diff, steps: &mut Vec<MapWrite>) {
-    for change in &diff.members {
+    for change in diff.members.iter().filter(|change| !stays(change)) {
         if let Some(row) = change.old {
-            steps.push(MapWrite::PutMember(
-                change.key,
-                MemberRow {
-                    zone: ZoneId::LIMBO,
-                    ..row
-                },
-            ));
+            let zone = ZoneId::LIMBO;
+            steps.push(MapWrite::PutMember(change.key, MemberRow { zone, ..row }));
         }
     }
     for change in &diff.claims {
@@ -175,9 +182,9 @@ fn labelled(change: &Change<ObjectKey, ClaimRow>) -> Option<ClaimRow> {
 }
 
 fn claim(diff: &Diff, steps: &mut Vec<MapWrite>) {
-    let put = |c: &Change<ObjectKey, ClaimRow>| c.new.map(|row| (narrows(c), c.key, row));
+    let put = |c: &Change<ObjectKey, ClaimRow>| c.new.map(|row| (turn(c), c.key, row));
     let mut rows: Vec<_> = diff.claims.iter().filter_map(put).collect();
-    rows.sort_by_key(|(narrows, key, row)| (*narrows, std::cmp::Reverse(row.depth), *key));
+    rows.sort_by_key(|(turn, key, row)| (*turn, std::cmp::Reverse(row.depth), *key));
     let any = !rows.is_empty();
     steps.extend(
         rows.into_iter()
@@ -188,33 +195,47 @@ fn claim(diff: &Diff, steps: &mut Vec<MapWrite>) {
     }
 }
 
-/// Whether it lets go of what lies below it, which then falls to the nearest claim above: that must be
-/// written first.
-fn narrows(change: &Change<ObjectKey, ClaimRow>) -> bool {
-    let scope = |row: Option<ClaimRow>| row.map(|row| row.scope);
-    (scope(change.old), scope(change.new)) == (Some(Scope::Subtree), Some(Scope::Exact))
+/// When a claim's row is written.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    /// Of a directory above claims that was nobody's before: it must stay where it is by the time there
+    /// are claims below it.
+    Above,
+    /// Of any other.
+    Claim,
+    /// It lets go of itself or of what lies below it, which then falls to the nearest claim above: that
+    /// must be written first.
+    LetsGo,
+}
+
+fn turn(change: &Change<ObjectKey, ClaimRow>) -> Turn {
+    let becomes = change.new.filter(ClaimRow::labels);
+    match (labelled(change), becomes) {
+        (None, None) => Turn::Above,
+        (Some(_), None) => Turn::LetsGo,
+        (Some(old), Some(new)) if (old.scope, new.scope) == (Scope::Subtree, Scope::Exact) => {
+            Turn::LetsGo
+        }
+        _ => Turn::Claim,
+    }
 }
 
 fn join(diff: &Diff, steps: &mut Vec<MapWrite>) {
     for fresh in [true, false] {
-        // A nested cgroup first: with its own row it is left out when its parent's subtree is labelled, and
-        // is never for a moment in the parent's zone. Rows know no depth, but what was made later, as a
-        // child is, has the greater id.
-        let these = diff.members.iter().rev();
-        let these = these.filter(|c| c.old.is_none() == fresh);
+        let these = diff.members.iter().filter(|c| c.old.is_none() == fresh);
         steps.extend(these.filter_map(|c| c.new.map(|row| MapWrite::PutMember(c.key, row))));
     }
 }
 
 fn unclaim(diff: &Diff, steps: &mut Vec<MapWrite>) {
     let gone = |c: &Change<ObjectKey, ClaimRow>| match (c.old, c.new) {
-        (Some(row), None) => Some((row.depth, c.key)),
+        (Some(row), None) => Some((!row.labels(), row.depth, c.key)),
         _ => None,
     };
     let mut keys: Vec<_> = diff.claims.iter().filter_map(gone).collect();
     keys.sort_unstable();
     let any = !keys.is_empty();
-    steps.extend(keys.into_iter().map(|(_, key)| MapWrite::DropClaim(key)));
+    steps.extend(keys.into_iter().map(|(_, _, key)| MapWrite::DropClaim(key)));
     if any {
         steps.push(MapWrite::AdvanceEpoch);
     }

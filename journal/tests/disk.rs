@@ -10,7 +10,7 @@ mod common;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{append, payload, payloads, read_all};
 use proptest::prelude::*;
@@ -123,6 +123,24 @@ fn a_store_that_something_else_has_open_is_locked_too() {
     ));
     drop(held);
     Journal::open(dir.path()).expect("opens");
+}
+
+#[test]
+fn a_lock_of_sled_s_that_is_let_go_of_late_is_waited_for() {
+    // As threads of sled's do after the store is closed, under load. Our own lock is free by then.
+    let dir = tempfile::tempdir().expect("a directory");
+    drop(Journal::open(dir.path()).expect("creates"));
+    let held = fs::File::open(dir.path().join("db")).expect("opens");
+    held.lock().expect("locks");
+    let begun = Instant::now();
+    let late = Duration::from_millis(500);
+    let thread = std::thread::spawn(move || {
+        std::thread::sleep(late);
+        drop(held);
+    });
+    Journal::open(dir.path()).expect("waits");
+    assert!(begun.elapsed() >= late, "it was locked");
+    thread.join().expect("lets go");
 }
 
 #[test]

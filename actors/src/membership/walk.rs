@@ -1,7 +1,8 @@
-//! The walk: what the membership actor decides, without ractor. Which cgroups below a root get which
-//! row, and which kernel-born rows are wrong.
+//! The walk: what the membership actor decides, without ractor. Which row every cgroup should have, and
+//! how a row that is written reaches what lies below.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use syva_model::image::{CgroupId, MapWrite, MemberRow, Origin};
 use syva_model::kernel::KernelError;
@@ -33,13 +34,13 @@ pub trait Members {
     fn rows(&mut self) -> Result<Vec<(CgroupId, MemberRow)>, KernelError>;
 }
 
-/// What a check found.
+/// What the map holds, and what it should hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checked {
-    /// Rows that were missing or wrong, now right.
-    pub relabelled: Vec<CgroupId>,
-    /// Rows whose root is no member, or not above them, or whose own cgroup is gone; now gone too.
-    pub removed: Vec<CgroupId>,
+pub struct Survey {
+    /// Every row, kernel-born ones included.
+    pub held: BTreeMap<CgroupId, MemberRow>,
+    /// Every row there should be: the roots', and those that the cgroups below have from them.
+    pub wanted: BTreeMap<CgroupId, MemberRow>,
     /// Roots whose cgroup is gone.
     pub gone: Vec<CgroupId>,
 }
@@ -47,8 +48,8 @@ pub struct Checked {
 /// Walks one hierarchy.
 pub struct Walker<H> {
     tree: H,
-    /// Cgroups with a kernel-born row that the last check did not find. The kernel writes the row just
-    /// before the cgroup can be seen, so only the next check is sure.
+    /// Cgroups with a kernel-born row that the last survey did not find. The kernel writes the row just
+    /// before the cgroup can be seen, so only the next survey is sure.
     unseen: BTreeSet<CgroupId>,
 }
 
@@ -61,21 +62,22 @@ impl<H: Hierarchy> Walker<H> {
         }
     }
 
-    /// Applies `PutMember` and `DropMember` steps in order.
+    /// Applies `PutMember` and `DropMember` steps in order, each with what it means for the cgroups below. Left
+    /// alone are roots, those the plan has `named`, which have steps of their own, and what lies below either.
     ///
     /// # Errors
     /// The kernel side's, or what reading the hierarchy said; the steps before are done.
-    pub fn steps(&self, members: &mut dyn Members, steps: &[MapWrite]) -> Result<(), KernelError> {
+    pub fn steps(
+        &self,
+        members: &mut dyn Members,
+        steps: &[MapWrite],
+        named: &BTreeSet<CgroupId>,
+    ) -> Result<(), KernelError> {
         let paths = self.paths()?;
         for step in steps {
-            match *step {
-                MapWrite::PutMember(id, row) => {
-                    members.write(*step)?;
-                    if let Some(path) = paths.get(&id) {
-                        self.label_below(members, id, path, row)?;
-                    }
-                }
-                MapWrite::DropMember(id) => self.drop_member(members, id, paths.get(&id))?,
+            let (id, row) = match *step {
+                MapWrite::PutMember(id, row) => (id, Some(row)),
+                MapWrite::DropMember(id) => (id, None),
                 _ => {
                     return Err(error(
                         "label",
@@ -83,73 +85,52 @@ impl<H: Hierarchy> Walker<H> {
                         "the step is no membership's".into(),
                     ));
                 }
+            };
+            // Parents first, so that nothing new is made under the old label.
+            self.settle(members, id, paths.get(&id), row)?;
+            if let Some(path) = paths.get(&id) {
+                self.settle_below(members, path, row.map(born_of), named)?;
             }
         }
         Ok(())
     }
 
-    /// Labels what lies below a root, other roots and what is theirs left alone.
-    fn label_below(
+    fn settle(
         &self,
         members: &mut dyn Members,
-        root: CgroupId,
-        path: &str,
-        row: MemberRow,
-    ) -> Result<Vec<CgroupId>, KernelError> {
-        let row = MemberRow {
-            root,
-            origin: Origin::Kernel,
-            ..row
+        id: CgroupId,
+        path: Option<&String>,
+        row: Option<MemberRow>,
+    ) -> Result<(), KernelError> {
+        let Some(row) = row else {
+            return members.write(MapWrite::DropMember(id));
         };
-        let mut changed = Vec::new();
-        for _ in 0..ROUNDS {
-            let before = changed.len();
-            let mut waiting: Vec<Found> = self.children(path)?;
-            while let Some((id, inner)) = waiting.pop() {
-                match members.member(id)? {
-                    Some(held) if held.origin == Origin::Journal => continue,
-                    Some(held) if held == row => {}
-                    _ => {
-                        self.put_born(members, id, &inner, row)?;
-                        changed.push(id);
-                    }
-                }
-                waiting.extend(self.children(&inner)?);
-            }
-            if changed.len() == before {
-                return Ok(changed);
-            }
+        match (row.origin, path) {
+            (Origin::Kernel, Some(path)) => self.put_born(members, id, path, row),
+            // It is just being made, or it is gone and its row went with it: nobody would remove another.
+            (Origin::Kernel, None) if members.member(id)?.is_none() => Ok(()),
+            _ => members.write(MapWrite::PutMember(id, row)),
         }
-        Err(error(
-            "label",
-            path,
-            format!("cgroups kept appearing for {ROUNDS} rounds"),
-        ))
     }
 
-    /// Takes a root's subtree out of its zone: into the zone of the member above it, or into none.
-    /// Parents first, so that nothing new is made under the old label.
-    fn drop_member(
+    fn settle_below(
         &self,
         members: &mut dyn Members,
-        root: CgroupId,
-        path: Option<&String>,
+        path: &str,
+        row: Option<MemberRow>,
+        named: &BTreeSet<CgroupId>,
     ) -> Result<(), KernelError> {
-        let Some(path) = path else {
-            return members.write(MapWrite::DropMember(root));
-        };
-        let heir = self.heir(members, path)?;
-        self.hand_over(members, root, path, heir)?;
         for _ in 0..ROUNDS {
             let mut changed = false;
-            let mut waiting = self.children(path)?;
+            let mut waiting: Vec<Found> = self.children(path)?;
             while let Some((id, inner)) = waiting.pop() {
                 let held = members.member(id)?;
-                if held.is_some_and(|held| held.origin == Origin::Journal) {
+                let is_root = held.is_some_and(|held| held.origin == Origin::Journal);
+                if is_root || named.contains(&id) {
                     continue;
                 }
-                if held.is_some_and(|held| held.root == root) {
-                    self.hand_over(members, id, &inner, heir)?;
+                if held != row {
+                    self.settle(members, id, Some(&inner), row)?;
                     changed = true;
                 }
                 waiting.extend(self.children(&inner)?);
@@ -159,40 +140,10 @@ impl<H: Hierarchy> Walker<H> {
             }
         }
         Err(error(
-            "unlabel",
+            "label",
             path,
             format!("cgroups kept appearing for {ROUNDS} rounds"),
         ))
-    }
-
-    /// The row that what lies at `path` inherits from above.
-    fn heir(
-        &self,
-        members: &mut dyn Members,
-        path: &str,
-    ) -> Result<Option<MemberRow>, KernelError> {
-        for id in self.tree.above(path) {
-            if let Some(row) = members.member(id)? {
-                return Ok(Some(MemberRow {
-                    origin: Origin::Kernel,
-                    ..row
-                }));
-            }
-        }
-        Ok(None)
-    }
-
-    fn hand_over(
-        &self,
-        members: &mut dyn Members,
-        id: CgroupId,
-        path: &str,
-        heir: Option<MemberRow>,
-    ) -> Result<(), KernelError> {
-        match heir {
-            Some(row) => self.put_born(members, id, path, row),
-            None => members.write(MapWrite::DropMember(id)),
-        }
     }
 
     /// Writes the row that the kernel would have. The kernel removes it with the cgroup; if that went
@@ -211,54 +162,65 @@ impl<H: Hierarchy> Walker<H> {
         members.write(MapWrite::DropMember(id))
     }
 
-    /// Checks the kernel-born rows against the hierarchy, given the roots there should be, and puts
-    /// them right.
+    /// The rows that cgroups have from the roots above them, as far as there are any.
+    ///
+    /// # Errors
+    /// What reading the hierarchy said.
+    pub fn inherited(
+        &self,
+        roots: &BTreeMap<CgroupId, MemberRow>,
+        cgroups: &[CgroupId],
+    ) -> Result<BTreeMap<CgroupId, MemberRow>, KernelError> {
+        let paths = self.paths()?;
+        let estate = Estate::of(&paths, roots);
+        let row = |id: &CgroupId| Some((*id, estate.below(paths.get(id)?)?));
+        Ok(cgroups.iter().filter_map(row).collect())
+    }
+
+    /// Looks at every row, and at every cgroup, given the roots there should be. Writes nothing: what is
+    /// wrong is put right by the plan that puts everything else right, in its order.
     ///
     /// # Errors
     /// The kernel side's, or what reading the hierarchy said.
-    pub fn check(
+    pub fn survey(
         &mut self,
         members: &mut dyn Members,
         roots: &BTreeMap<CgroupId, MemberRow>,
-    ) -> Result<Checked, KernelError> {
-        let mut checked = Checked::default();
-        let rows = members.rows()?;
+    ) -> Result<Survey, KernelError> {
+        let mut held: BTreeMap<_, _> = members.rows()?.into_iter().collect();
         // After the rows: a cgroup that has one and is not found is gone, or is just being made.
         let paths = self.paths()?;
-        for (root, row) in roots {
-            match paths.get(root) {
-                Some(path) => {
-                    let changed = self.label_below(members, *root, path, *row)?;
-                    checked.relabelled.extend(changed);
-                }
-                None => checked.gone.push(*root),
+        let estate = Estate::of(&paths, roots);
+        let mut wanted = roots.clone();
+        for (id, path) in paths.iter().filter(|(id, _)| !roots.contains_key(id)) {
+            let Some(row) = estate.below(path) else {
+                continue;
+            };
+            wanted.insert(*id, row);
+            // If it was made since the rows were read, it has one by now.
+            if !held.contains_key(id)
+                && let Some(row) = members.member(*id)?
+            {
+                held.insert(*id, row);
             }
         }
         let mut unseen = BTreeSet::new();
-        for (id, row) in rows {
-            if row.origin == Origin::Journal {
+        for (id, row) in &held {
+            if row.origin == Origin::Journal || paths.contains_key(id) || roots.contains_key(id) {
                 continue;
             }
-            let rooted = roots
-                .get(&row.root)
-                .is_some_and(|root| root.zone == row.zone);
-            let stray = match (paths.get(&row.root), paths.get(&id)) {
-                _ if !rooted => true,
-                (_, None) => {
-                    unseen.insert(id);
-                    self.unseen.contains(&id)
-                }
-                (Some(root), Some(path)) => !lies_below(path, root),
-                (None, Some(_)) => false,
-            };
-            // What was relabelled above is no stray any more.
-            if stray && members.member(id)? == Some(row) {
-                members.write(MapWrite::DropMember(id))?;
-                checked.removed.push(id);
+            // Of a root that is none it is nobody's, seen or not.
+            if let Some(root) = roots.get(&row.root)
+                && !self.unseen.contains(id)
+            {
+                wanted.insert(*id, born_of(*root));
+                unseen.insert(*id);
             }
         }
         self.unseen = unseen;
-        Ok(checked)
+        let gone = roots.keys().filter(|root| !paths.contains_key(root));
+        let gone = gone.copied().collect();
+        Ok(Survey { held, wanted, gone })
     }
 
     fn paths(&self) -> Result<BTreeMap<CgroupId, String>, KernelError> {
@@ -275,9 +237,36 @@ impl<H: Hierarchy> Walker<H> {
     }
 }
 
-fn lies_below(path: &str, root: &str) -> bool {
-    path.strip_prefix(root)
-        .is_some_and(|rest| rest.starts_with('/'))
+/// The rows of roots, by the roots' paths.
+struct Estate<'a>(BTreeMap<&'a Path, MemberRow>);
+
+impl<'a> Estate<'a> {
+    fn of(
+        paths: &'a BTreeMap<CgroupId, String>,
+        roots: &BTreeMap<CgroupId, MemberRow>,
+    ) -> Estate<'a> {
+        let found = roots
+            .iter()
+            .filter_map(|(id, row)| Some((paths.get(id)?, *row)));
+        Estate(found.map(|(path, row)| (Path::new(path), row)).collect())
+    }
+
+    /// The row that what lies at `path` has from the nearest root above it.
+    fn below(&self, path: &str) -> Option<MemberRow> {
+        let mut above = Path::new(path).ancestors().skip(1);
+        above
+            .find_map(|above| self.0.get(above))
+            .copied()
+            .map(born_of)
+    }
+}
+
+/// The row that the kernel gives what is made below a cgroup with that one.
+fn born_of(row: MemberRow) -> MemberRow {
+    MemberRow {
+        origin: Origin::Kernel,
+        ..row
+    }
 }
 
 fn error(operation: &'static str, on: &str, said: String) -> KernelError {

@@ -1,12 +1,12 @@
 //! The maps, as the reconciler needs them, and how a plan is enforced on them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use syva_model::image::{CgroupId, Image, MapWrite, MemberRow, Mode, Origin, Table};
+use syva_model::image::{CgroupId, Image, MapWrite, MemberRow, Mode, Table};
 use syva_model::kernel::{KernelError, Rows};
 use syva_model::plan::Diff;
 
-use crate::membership::Checked;
+use crate::membership::Survey;
 use crate::role::TABLES;
 
 /// The kernel's maps, each behind whoever owns it.
@@ -36,11 +36,11 @@ pub trait Maps {
     /// The kernel side's.
     fn write(&mut self, table: Table, steps: &[MapWrite]) -> Result<(), KernelError>;
 
-    /// Writes memberships, with what they mean for the cgroups below.
+    /// Writes memberships, with what they mean for the cgroups below that the plan has not `named`.
     ///
     /// # Errors
     /// The kernel side's.
-    fn label(&mut self, steps: &[MapWrite]) -> Result<(), KernelError>;
+    fn label(&mut self, steps: &[MapWrite], named: &BTreeSet<CgroupId>) -> Result<(), KernelError>;
 
     /// Reads the row of one cgroup, kernel-born ones included.
     ///
@@ -48,36 +48,51 @@ pub trait Maps {
     /// The kernel side's.
     fn member(&mut self, id: CgroupId) -> Result<Option<MemberRow>, KernelError>;
 
-    /// Reads every row of a map.
+    /// Reads every row of a map, members' excepted.
     ///
     /// # Errors
     /// The kernel side's.
     fn rows(&mut self, table: Table) -> Result<Rows, KernelError>;
 
-    /// Checks the kernel-born rows, given the roots there should be, and puts them right.
+    /// The rows that cgroups have from the roots above them.
     ///
     /// # Errors
     /// The kernel side's.
-    fn check(&mut self, roots: &BTreeMap<CgroupId, MemberRow>) -> Result<Checked, KernelError>;
+    fn inherited(
+        &mut self,
+        roots: &BTreeMap<CgroupId, MemberRow>,
+        cgroups: &[CgroupId],
+    ) -> Result<BTreeMap<CgroupId, MemberRow>, KernelError>;
+
+    /// Reads every membership, and which there should be, given the roots.
+    ///
+    /// # Errors
+    /// The kernel side's.
+    fn survey(&mut self, roots: &BTreeMap<CgroupId, MemberRow>) -> Result<Survey, KernelError>;
 }
 
-/// The change, with the zones that cgroups which join are in by inheritance. The journal knows nothing of
-/// those, and to a plan they are not the host's that join but others' that move.
+/// The change to these roots, with the zones that cgroups which join or leave are in by inheritance. The
+/// journal knows nothing of those, and to a plan they do not come from the host or go there, but move.
 ///
 /// # Errors
 /// The kernel side's.
-pub fn with_inherited(maps: &mut dyn Maps, diff: &Diff) -> Result<Diff, KernelError> {
+pub fn with_inherited(
+    maps: &mut dyn Maps,
+    diff: &Diff,
+    roots: &BTreeMap<CgroupId, MemberRow>,
+) -> Result<Diff, KernelError> {
     let mut diff = diff.clone();
+    let leaving = diff.members.iter().filter(|change| change.new.is_none());
+    let leaving: Vec<CgroupId> = leaving.map(|change| change.key).collect();
+    let heirs = match leaving.is_empty() {
+        true => BTreeMap::new(),
+        false => maps.inherited(roots, &leaving)?,
+    };
     for change in &mut diff.members {
-        if change.old.is_none() && change.new.is_some() {
-            // Parked it stands by itself, as it will.
-            let (root, origin) = (change.key, Origin::Journal);
-            let born = maps.member(change.key)?;
-            change.old = born.map(|row| MemberRow {
-                root,
-                origin,
-                ..row
-            });
+        match (change.old, change.new) {
+            (None, _) => change.old = maps.member(change.key)?,
+            (_, None) => change.new = heirs.get(&change.key).copied(),
+            _ => {}
         }
     }
     Ok(diff)
@@ -94,6 +109,11 @@ pub fn enforce(
     mode: Mode,
 ) -> Result<(), KernelError> {
     maps.begin(seq)?;
+    let named = steps.iter().filter_map(|step| match step {
+        MapWrite::PutMember(id, _) | MapWrite::DropMember(id) => Some(*id),
+        _ => None,
+    });
+    let named: BTreeSet<CgroupId> = named.collect();
     for run in steps.chunk_by(|a, b| a.table() == b.table()) {
         fail::fail_point!("reconciler-between-steps", |_| std::process::abort());
         let table = run.first().map_or(Table::Control, MapWrite::table);
@@ -101,32 +121,29 @@ pub fn enforce(
         let _span = tracing::debug_span!("map.write", syva.map = map, syva.steps = steps).entered();
         match table {
             Table::Control => maps.advance_epoch()?,
-            Table::Members => maps.label(run)?,
+            Table::Members => maps.label(run, &named)?,
             _ => maps.write(table, run)?,
         }
     }
     maps.finish(seq, mode)
 }
 
-/// Reads the maps as an image, kernel-born rows left out: those are the membership actor's. One that
-/// stands where a journal's row should is overwritten by it.
+/// Reads the maps as an image, memberships left out: those are surveyed.
 ///
 /// # Errors
 /// The kernel side's.
 pub fn read(maps: &mut dyn Maps) -> Result<Image, KernelError> {
     let mut image = Image::default();
     for table in TABLES {
+        if table == Table::Members {
+            continue;
+        }
         match maps.rows(table)? {
             Rows::Zones(rows) => image.zones.extend(rows),
             Rows::Claims(rows) => image.claims.extend(rows),
             Rows::Pairs(rows) => image.pairs.extend(rows),
             Rows::HostSockets(rows) => image.host_sockets.extend(rows),
-            Rows::Members(rows) => {
-                let roots = rows
-                    .into_iter()
-                    .filter(|(_, row)| row.origin == Origin::Journal);
-                image.members.extend(roots);
-            }
+            Rows::Members(rows) => image.members.extend(rows),
         }
     }
     Ok(image)

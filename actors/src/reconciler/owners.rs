@@ -1,6 +1,6 @@
 //! The maps by way of the actors that own them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use syva_model::image::{CgroupId, MapWrite, MemberRow, Mode, Table};
 use syva_model::kernel::{KernelError, Rows};
@@ -9,7 +9,7 @@ use super::maps::Maps;
 use crate::address::Address;
 use crate::control::ControlMsg;
 use crate::map::MapMsg;
-use crate::membership::{Checked, MembershipMsg};
+use crate::membership::{MembershipMsg, Survey};
 
 /// Who owns what the reconciler writes.
 #[derive(Clone, Debug)]
@@ -50,10 +50,10 @@ impl Maps for Owners {
         self.map(table)?.wait(|reply| MapMsg::Write(steps, reply))?
     }
 
-    fn label(&mut self, steps: &[MapWrite]) -> Result<(), KernelError> {
-        let steps = steps.to_vec();
+    fn label(&mut self, steps: &[MapWrite], named: &BTreeSet<CgroupId>) -> Result<(), KernelError> {
+        let (steps, named) = (steps.to_vec(), named.clone());
         self.membership
-            .wait(|reply| MembershipMsg::Write(steps, reply))?
+            .wait(|reply| MembershipMsg::Write(steps, named, reply))?
     }
 
     fn member(&mut self, id: CgroupId) -> Result<Option<MemberRow>, KernelError> {
@@ -65,9 +65,19 @@ impl Maps for Owners {
         self.map(table)?.wait(MapMsg::Rows)?
     }
 
-    fn check(&mut self, roots: &BTreeMap<CgroupId, MemberRow>) -> Result<Checked, KernelError> {
+    fn inherited(
+        &mut self,
+        roots: &BTreeMap<CgroupId, MemberRow>,
+        cgroups: &[CgroupId],
+    ) -> Result<BTreeMap<CgroupId, MemberRow>, KernelError> {
+        let (roots, cgroups) = (roots.clone(), cgroups.to_vec());
+        self.membership
+            .wait(|reply| MembershipMsg::Inherited(roots, cgroups, reply))?
+    }
+
+    fn survey(&mut self, roots: &BTreeMap<CgroupId, MemberRow>) -> Result<Survey, KernelError> {
         let roots = roots.clone();
         self.membership
-            .wait(|reply| MembershipMsg::Check(roots, reply))?
+            .wait(|reply| MembershipMsg::Survey(roots, reply))?
     }
 }

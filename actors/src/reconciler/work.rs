@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use syva_model::image::{CgroupId, Image, Mode};
 use syva_model::kernel::KernelError;
-use syva_model::plan::{Diff, plan};
+use syva_model::plan::{Change, Diff, plan};
 use syva_model::project;
 
 use super::maps::{Maps, enforce, read, with_inherited};
 use crate::drift::{self, Drift};
 use crate::health::HealthMsg;
-use crate::membership::Checked;
 use crate::standing::Standing;
 
 /// The first pause before a comparison that failed is tried again; doubled for each failure that
@@ -37,16 +36,16 @@ pub struct Desired {
 /// What a comparison found and put right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Rows that differed from the desired image: as held, and as they are now.
+    /// Rows that differed from what is desired, kernel-born ones included: as held, and as they are now.
     pub rows: Diff,
-    /// Kernel-born rows.
-    pub born: Checked,
+    /// Attached cgroups that are gone.
+    pub gone: Vec<CgroupId>,
 }
 
 impl Report {
     /// How many differences were repaired.
     pub fn repaired(&self) -> usize {
-        self.rows.len() + self.born.relabelled.len() + self.born.removed.len()
+        self.rows.len()
     }
 }
 
@@ -138,7 +137,7 @@ impl Work {
             return self.compare(maps).map(drop);
         }
         self.standing.amiss();
-        let diff = with_inherited(maps, diff);
+        let diff = with_inherited(maps, diff, &desired.image.members);
         let outcome = diff.and_then(|diff| enforce(maps, &plan(&diff), seq, mode));
         self.settle(outcome)
     }
@@ -155,8 +154,8 @@ impl Work {
         let expected = self.dirty;
         let outcome = self.compare_maps(maps);
         let report = self.settle(outcome)?;
-        if !report.born.gone.is_empty() {
-            self.notices.gone(report.born.gone.clone());
+        if !report.gone.is_empty() {
+            self.notices.gone(report.gone.clone());
         }
         let repaired = report.repaired() as u64;
         if repaired > 0 && !expected {
@@ -177,18 +176,19 @@ impl Work {
             return Err(unknown());
         };
         let mut held = read(maps)?;
-        forget_what_the_kernel_does_not_store(&mut held, &desired.image);
+        fill_in_what_the_kernel_does_not_store(&mut held, &desired.image);
+        let members = maps.survey(&desired.image.members)?;
         let mut rows = project::diff(&held, &desired.image);
+        // One plan for all of it: what the kernel derived may be as wrong as anything else.
+        rows.members = Change::between(&members.held, &members.wanted);
         if !rows.is_empty() {
             self.standing.amiss();
         }
-        let steps = plan(&with_inherited(maps, &rows)?);
-        enforce(maps, &steps, desired.seq, desired.mode)?;
-        let born = maps.check(&desired.image.members)?;
+        enforce(maps, &plan(&rows), desired.seq, desired.mode)?;
+        let gone = members.gone;
         // A root that is gone has lost its row with its cgroup: that is no drift.
-        rows.members
-            .retain(|change| !born.gone.contains(&change.key));
-        Ok(Report { rows, born })
+        rows.members.retain(|change| !gone.contains(&change.key));
+        Ok(Report { rows, gone })
     }
 
     fn settle<T>(&mut self, outcome: Result<T, KernelError>) -> Result<T, KernelError> {
@@ -238,11 +238,10 @@ pub(super) fn refuse(said: &str) -> KernelError {
     }
 }
 
-/// The depth of a claim orders plans and is nowhere in the kernel.
-fn forget_what_the_kernel_does_not_store(held: &mut Image, desired: &Image) {
+/// The depth of a claim orders plans and is nowhere in the kernel. That of a claim which should not be there
+/// stays unknown, which the plan takes into account.
+fn fill_in_what_the_kernel_does_not_store(held: &mut Image, desired: &Image) {
     for (key, row) in &mut held.claims {
-        if let Some(wanted) = desired.claims.get(key) {
-            row.depth = wanted.depth;
-        }
+        row.depth = desired.claims.get(key).map_or(0, |wanted| wanted.depth);
     }
 }

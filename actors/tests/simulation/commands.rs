@@ -1,7 +1,8 @@
 //! Random commands, many of them refused, as from careless clients; and the files they claim.
 
 use syva_model::command::{
-    Attach, ClaimFacts, Command, Pod, Policy, Reresolved, SocketFacts, SocketReresolved, ZoneType,
+    Above, Attach, ClaimFacts, Command, Pod, Policy, Reresolved, SocketFacts, SocketReresolved,
+    ZoneType,
 };
 use syva_model::host_socket::{Place, SocketKey};
 use syva_model::image::{CgroupId, Mode, ObjectKey, Scope};
@@ -9,6 +10,7 @@ use syva_model::name::{Party, ZoneName};
 use syva_model::state::State;
 
 use crate::odds::Odds;
+use crate::reach::is_below;
 
 const ZONES: [&str; 3] = ["web", "db", "cache"];
 const PARTIES: [&str; 4] = ["web", "db", "cache", "host"];
@@ -25,9 +27,21 @@ impl Files {
     pub fn object(&self, path: usize) -> ObjectKey {
         ObjectKey {
             dev: 0x80_0001,
-            ino: path as u64 + 10 * self.0[path],
+            // What lies deeper has the lower number: keys are in no order of depth.
+            ino: (PATHS.len() - path) as u64 + 10 * self.0[path],
             subvol: 0,
         }
+    }
+
+    /// The directories above a path, nearest first.
+    fn above(&self, path: usize) -> Vec<Above> {
+        let above = (0..path).rev().filter(|n| is_below(PATHS[path], PATHS[*n]));
+        above
+            .map(|n| Above {
+                object: self.object(n),
+                generation: 1,
+            })
+            .collect()
     }
 }
 
@@ -69,7 +83,7 @@ fn facts_of(files: &Files, path: usize, scope: Scope) -> ClaimFacts {
         object: files.object(path),
         generation: 1,
         scope,
-        above: Vec::new(),
+        above: files.above(path),
     }
 }
 
@@ -132,7 +146,7 @@ pub fn furniture(files: &Files, a: CgroupId, b: CgroupId) -> Vec<Command> {
 /// One command, of cgroups that are there.
 pub fn any(odds: &Odds, files: &Files, cgroups: &[(String, CgroupId)]) -> Command {
     let container = || odds.pick(&CONTAINERS).to_owned();
-    match odds.below(14) {
+    match odds.below(15) {
         0 | 1 => register(odds, files),
         2 => Command::RemoveZone {
             zone: zone(odds),
@@ -173,7 +187,11 @@ pub fn any(odds: &Odds, files: &Files, cgroups: &[(String, CgroupId)]) -> Comman
         11 => Command::SetMode {
             mode: odds.pick(&[Mode::Enforce, Mode::Audit]),
         },
-        12 => Command::AllowHostSocket {
+        12 => Command::SetZoneMode {
+            zone: zone(odds),
+            mode: odds.pick(&[None, Some(Mode::Enforce), Some(Mode::Audit)]),
+        },
+        13 => Command::AllowHostSocket {
             zone: zone(odds),
             socket: socket(odds.below(SOCKETS.len())),
         },
@@ -207,7 +225,7 @@ pub fn boot(odds: &Odds, files: &Files, state: &State) -> Command {
         Reresolved {
             path: path.clone(),
             found: found.map(|n| (files.object(n), 1)),
-            above: Vec::new(),
+            above: found.map_or_else(Vec::new, |n| files.above(n)),
         }
     });
     let given = state.host_sockets.values().map(|given| &given.path);

@@ -1,7 +1,7 @@
 //! The node: the kernel's maps behind a faulty seam, a cgroup hierarchy in memory, and the parts of a
 //! daemon wired to each other directly, as the actors are by messages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use syva_actors::control::ControlState;
 use syva_actors::drift::Drift;
 use syva_actors::health::HealthMsg;
 use syva_actors::map;
-use syva_actors::membership::{Checked, Members, Walker};
+use syva_actors::membership::{Members, Survey, Walker};
 use syva_actors::memory::MemoryKernel;
 use syva_actors::reconciler::maps::Maps;
 use syva_actors::reconciler::{Desired, Notices, Work};
@@ -206,9 +206,9 @@ impl Maps for Owned {
         map::write(&mut self.table(table)?, &steps[skipped..])
     }
 
-    fn label(&mut self, steps: &[MapWrite]) -> Result<(), KernelError> {
+    fn label(&mut self, steps: &[MapWrite], named: &BTreeSet<CgroupId>) -> Result<(), KernelError> {
         let mut members = self.table(Table::Members)?;
-        self.walker.steps(&mut members, steps)
+        self.walker.steps(&mut members, steps, named)
     }
 
     fn member(&mut self, id: CgroupId) -> Result<Option<MemberRow>, KernelError> {
@@ -220,9 +220,17 @@ impl Maps for Owned {
         TableStore::rows(&mut self.table(table)?)
     }
 
-    fn check(&mut self, roots: &BTreeMap<CgroupId, MemberRow>) -> Result<Checked, KernelError> {
+    fn inherited(
+        &mut self,
+        roots: &BTreeMap<CgroupId, MemberRow>,
+        cgroups: &[CgroupId],
+    ) -> Result<BTreeMap<CgroupId, MemberRow>, KernelError> {
+        self.walker.inherited(roots, cgroups)
+    }
+
+    fn survey(&mut self, roots: &BTreeMap<CgroupId, MemberRow>) -> Result<Survey, KernelError> {
         let mut members = self.table(Table::Members)?;
-        self.walker.check(&mut members, roots)
+        self.walker.survey(&mut members, roots)
     }
 }
 

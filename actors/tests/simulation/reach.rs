@@ -3,7 +3,7 @@
 
 use syva_model::decision::{Answer, Operation, decide_host_socket_in, decide_in};
 use syva_model::hook::ObjectKind;
-use syva_model::image::{CgroupId, Image, MemberRow, Origin, Scope, ZoneId};
+use syva_model::image::{CgroupId, ClaimRow, Image, MemberRow, Origin, Scope, ZoneId};
 
 use crate::commands::{Files, PATHS, sockets};
 
@@ -21,6 +21,12 @@ impl Reach {
     /// The first question that is answered with yes here, and with no there and there.
     pub fn beyond(&self, one: &Reach, other: &Reach) -> Option<usize> {
         (0..self.0.len()).find(|n| self.0[*n] && !one.0[*n] && !other.0[*n])
+    }
+
+    /// What is answered with yes in either.
+    fn or(&self, other: &Reach) -> Reach {
+        let both = self.0.iter().zip(&other.0);
+        Reach(both.map(|(one, other)| *one || *other).collect())
     }
 }
 
@@ -78,21 +84,61 @@ impl Scene<'_> {
             for socket in sockets() {
                 ask(decide_host_socket_in(image, *subject, socket));
             }
+            for (path, label) in files.iter().enumerate() {
+                // As the hook on rename: what has a row of its own stays where it is.
+                let operation = match self.row(image, path) {
+                    Some(_) => Operation::Relabel,
+                    None => Operation::Use,
+                };
+                ask(decide_in(
+                    image,
+                    ObjectKind::File,
+                    operation,
+                    *subject,
+                    *label,
+                ));
+            }
         }
+        bits.extend(Scene::nested().map(|(above, claim)| {
+            let labels = self.row(image, claim).is_some_and(|row| row.labels());
+            labels && self.row(image, above).is_none()
+        }));
         Reach(bits)
+    }
+
+    /// What a step on the way from this image, or to it, may open.
+    pub fn end(&self, image: &Image) -> Reach {
+        self.reach(image).or(&self.claimed(image))
+    }
+
+    /// Of what is claimed itself at one end, and not only held in place, that it comes after what is claimed
+    /// below it, or goes before it: either claim is between its own two ends.
+    fn claimed(&self, image: &Image) -> Reach {
+        let labels = |n| self.row(image, n).is_some_and(|row| row.labels());
+        let claimed: Vec<bool> = Scene::nested().map(|(above, _)| labels(above)).collect();
+        let asked = self.reach(image).0.len() - claimed.len();
+        Reach([vec![false; asked], claimed].concat())
+    }
+
+    /// Every path that lies in another one.
+    fn nested() -> impl Iterator<Item = (usize, usize)> {
+        let all = (0..PATHS.len()).flat_map(|n| (0..PATHS.len()).map(move |m| (n, m)));
+        all.filter(|(above, path)| is_below(PATHS[*path], PATHS[*above]))
+    }
+
+    fn row(&self, image: &Image, path: usize) -> Option<ClaimRow> {
+        image.claims.get(&self.files.object(path)).copied()
     }
 
     /// The zone of the file at a path: the nearest claim that reaches it.
     fn label(&self, image: &Image, path: usize) -> ZoneId {
-        let own = image.claims.get(&self.files.object(path));
+        let own = self.row(image, path).filter(ClaimRow::labels);
         let mut above: Vec<usize> = (0..PATHS.len())
             .filter(|n| is_below(PATHS[path], PATHS[*n]))
             .collect();
         above.sort_by_key(|n| std::cmp::Reverse(PATHS[*n].len()));
-        let held = above
-            .iter()
-            .filter_map(|n| image.claims.get(&self.files.object(*n)));
-        let mut reaching = held.filter(|row| row.scope == Scope::Subtree);
+        let held = above.iter().filter_map(|n| self.row(image, *n));
+        let mut reaching = held.filter(|row| row.labels() && row.scope == Scope::Subtree);
         own.or_else(|| reaching.next())
             .map_or(ZoneId::HOST, |row| row.zone)
     }

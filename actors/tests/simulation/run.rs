@@ -2,7 +2,9 @@
 
 mod check;
 mod figures;
+mod kinds;
 mod life;
+mod operator;
 mod outside;
 
 use std::cell::Cell;
@@ -29,6 +31,8 @@ pub use figures::Figures;
 
 /// How many operations a run has.
 const OPERATIONS: usize = 40;
+/// What the timer does.
+const COMPARE: &str = "compare";
 /// How often a calm node is looked at until it must be well.
 const PATIENCE: usize = 6;
 
@@ -169,7 +173,7 @@ impl Run {
     }
 
     fn step(&mut self) -> Result<(), Violation> {
-        match self.odds.below(24) {
+        match self.odds.below(26) {
             0 => {
                 let odds = [(0, 0), (0, 0), (30, 0), (200, 0), (0, 150), (30, 100)];
                 let (kernel, store) = self.odds.pick(&odds);
@@ -199,6 +203,8 @@ impl Run {
             11 if self.odds.percent(50) => self.new_boot()?,
             12 | 13 => self.compare()?,
             14 => self.deliver()?,
+            15 => self.prune()?,
+            16 if self.odds.percent(30) => self.lose_the_end()?,
             _ => {
                 for _ in 0..1 + self.odds.below(4) {
                     self.submit();
@@ -223,6 +229,8 @@ impl Run {
             return Ok(None);
         };
         self.note(what.into());
+        // A plan that broke off is followed by a comparison, and so is a start.
+        let looks = daemon.hands.work.is_dirty() || what == COMPARE;
         let before = self.kernel.image();
         self.kernel.record();
         let board = self.board.clone();
@@ -232,7 +240,7 @@ impl Run {
             .work
             .desired()
             .map(|desired| desired.image.clone());
-        self.prefixes_are_safe(before, desired)?;
+        self.prefixes_are_safe(before, desired, looks)?;
         match acted {
             Ok(done) => {
                 self.daemon = Some(daemon);
@@ -303,7 +311,7 @@ impl Run {
 
     /// The timer: everything is compared, if the reconciler knows what is desired.
     fn compare(&mut self) -> Result<(), Violation> {
-        let compared = self.act("compare", |daemon, _| {
+        let compared = self.act(COMPARE, |daemon, _| {
             let hands = &mut daemon.hands;
             let known = hands.work.desired().is_some();
             known.then(|| hands.work.compare(&mut hands.maps))
@@ -311,7 +319,7 @@ impl Run {
         if let Some(Some(Ok(report))) = compared {
             self.tampered = self.tampered.saturating_sub(1);
             self.figures.drift += report.repaired() as u64;
-            if !report.born.gone.is_empty() {
+            if !report.gone.is_empty() {
                 // Until the writer has taken it out, its row is put back.
                 self.tampered = self.tampered.max(1);
             }

@@ -133,10 +133,10 @@ impl State {
                 expected,
             });
         }
-        // After the loss of everything there is no boot to be in.
+        // After the loss of everything there is no boot to be in, until a daemon has started.
         let anywhere = matches!(
             entry.command,
-            Command::Boot { .. } | Command::AcceptLoss { .. }
+            Command::Boot { .. } | Command::AcceptLoss { .. } | Command::Prune { .. }
         );
         if !anywhere && self.boot != Some(entry.boot) {
             return Err(FoldError::Boot { seq: entry.seq });

@@ -1,6 +1,7 @@
 //! What must hold: after every step of a plan, every answer, and every operation.
 
 use syva_actors::{CommandError, Done};
+use syva_journal::JournalReader;
 use syva_model::image::Image;
 use syva_model::project::project;
 use syva_model::state::State;
@@ -9,15 +10,16 @@ use super::{Daemon, Run, Told, Violation};
 use crate::reach::Scene;
 
 impl Run {
-    /// I3. What others have made of the maps is no end that the engine knows: until it is repaired, a row
-    /// the kernel derived may be older than its root's, and a plan was made without looking.
+    /// I3. What others have made of the maps is no end that the engine knows of, unless it `looked`: a plan
+    /// for an entry is made without looking.
     pub(super) fn prefixes_are_safe(
         &mut self,
         mut now: Image,
         desired: Option<Image>,
+        looked: bool,
     ) -> Result<(), Violation> {
         let steps = self.kernel.recorded();
-        if steps.is_empty() || self.tampered > 0 {
+        if steps.is_empty() || (self.tampered > 0 && !looked) {
             return Ok(());
         }
         let cgroups = self.cgroups();
@@ -25,10 +27,10 @@ impl Run {
             cgroups: &cgroups,
             files: &self.files,
         };
-        let before = scene.reach(&now);
+        let before = scene.end(&now);
         let mut after = before.clone();
         if let Some(desired) = desired {
-            after = scene.reach(&scene.with_born(&desired));
+            after = scene.end(&scene.with_born(&desired));
         }
         for (done, step) in steps.iter().enumerate() {
             now.apply(step);
@@ -125,13 +127,15 @@ impl Run {
 
     /// Looks at what the journal has become: it only ever grows, and never by what was refused.
     pub(super) fn see_journal(&mut self) -> Result<(), Violation> {
-        let Some(daemon) = &self.daemon else {
-            return Ok(());
-        };
+        let reader = self.daemon.as_ref().map(|daemon| daemon.reader.clone());
+        reader.map_or(Ok(()), |reader| self.see(&reader))
+    }
+
+    pub(super) fn see(&mut self, reader: &JournalReader) -> Result<(), Violation> {
         let from = self.model.seen.len() as u64;
-        let head = daemon.reader.head().seq;
+        let head = reader.head().seq;
         self.must("nothing that was seen is lost", head >= from)?;
-        let Ok(records) = daemon.reader.read(from.max(1), usize::MAX - 1) else {
+        let Ok(records) = reader.read(from.max(1), usize::MAX - 1) else {
             // It is closed until it can be reopened.
             return Ok(());
         };
@@ -150,6 +154,7 @@ impl Run {
             let folded = self.model.reference.fold(&record.entry, record.hash);
             folded.map_err(|error| error.to_string())?;
             self.model.seen.push((record.hash, mark));
+            self.figures.kinds.saw(&record.entry.command);
         }
         Ok(())
     }
@@ -168,8 +173,8 @@ impl Run {
             && control.mode == self.model.reference.mode
     }
 
-    /// I2: from the first entry on it is the same state, byte for byte, and the daemon's too, which may
-    /// come from a snapshot.
+    /// I2: from the first entry on, or from what stands for those that were pruned, it is the same state, byte
+    /// for byte, and the daemon's too, which may come from a snapshot.
     pub(super) fn replays_from_the_beginning(&mut self) -> Result<(), Violation> {
         self.see_journal()?;
         let Some(Daemon {
@@ -180,9 +185,9 @@ impl Run {
         else {
             return Err("a calm node starts".into());
         };
-        let mut state = State::default();
+        let mut state = reader.beginning().map_err(|error| error.to_string())?;
         for record in reader
-            .read(1, usize::MAX - 1)
+            .read(state.seq() + 1, usize::MAX / 2)
             .map_err(|error| error.to_string())?
         {
             let folded = state.fold(&record.entry, record.hash);

@@ -1,5 +1,7 @@
 //! What happened in a run.
 
+use super::kinds::Kinds;
+
 /// What happened in a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
@@ -11,6 +13,7 @@ pub struct Figures {
     pub boots: u64,
     pub drift: u64,
     pub prefixes: u64,
+    pub kinds: Kinds,
 }
 
 impl Figures {
@@ -23,6 +26,7 @@ impl Figures {
         self.boots += other.boots;
         self.drift += other.drift;
         self.prefixes += other.prefixes;
+        self.kinds.add(&other.kinds);
     }
 
     /// Each with what it is called.

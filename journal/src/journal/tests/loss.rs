@@ -6,6 +6,7 @@ use syva_model::state::State;
 use super::pruning::{folded, go_on};
 use super::*;
 use crate::journal::loss::Loss;
+use crate::journal::prune::Before;
 
 #[test]
 fn accepted_loss_is_refused_again_until_an_entry_about_it_is_durable() {
@@ -137,4 +138,20 @@ fn an_empty_journal_says_what_it_lost() {
     let (journal, _) = disk.open().expect("opens");
     let state = folded(&journal);
     assert_eq!((state.seq(), state.boot), (1, None), "a boot comes next");
+}
+
+#[test]
+fn what_is_left_after_everything_was_lost_can_be_pruned_before_a_daemon_starts() {
+    let (disk, _) = stopped(3, 3);
+    disk.shorten(0);
+    disk.forget_snapshot();
+    accept(&disk);
+    let (mut journal, _) = disk.open().expect("opens");
+    let plan = journal.plan_pruning(Before::Seq(2), &mut |_| ());
+    let pruned = journal.prune(plan.expect("plans"), Peer::default(), 10, &mut |_| ());
+    assert_eq!(pruned.expect("prunes").head.seq, 1);
+    drop(journal);
+    let (journal, _) = disk.open().expect("opens");
+    let state = folded(&journal);
+    assert_eq!((state.seq(), state.boot), (2, None), "no boot yet to be in");
 }
