@@ -17,8 +17,8 @@ pub const TOLD: usize = 256;
 pub struct Drift {
     /// When it was found.
     pub time: SystemTime,
-    /// The map.
-    pub table: Table,
+    /// The map's name.
+    pub map: &'static str,
     /// The row's key.
     pub key: String,
     /// What the map held; nothing if there was no row.
@@ -31,12 +31,15 @@ pub struct Drift {
     pub seq: u64,
 }
 
+/// What the counts of what zones have are told under.
+const USAGE: &str = "zone_usage";
+
 /// The rows of a comparison, [`TOLD`] at most.
 pub fn of(report: &Report, seq: u64) -> Vec<Drift> {
     let (time, rows) = (SystemTime::now(), report.repaired() as u64);
-    let drift = |table, key: String, found, wanted| Drift {
+    let drift = |map, key: String, found, wanted| Drift {
         time,
-        table,
+        map,
         key,
         found,
         wanted,
@@ -60,7 +63,12 @@ pub fn of(report: &Report, seq: u64) -> Vec<Drift> {
         .removed
         .iter()
         .map(|cgroup| (cgroup.to_string(), Some("kernel-born".into()), None));
-    let on = |table| move |(key, found, wanted)| drift(table, key, found, wanted);
+    let recounted = born.recounted.iter().map(|count| {
+        let key = format!("{} {}", count.zone, count.share.name());
+        let (found, wanted) = (count.counted.to_string(), count.rows.to_string());
+        drift(USAGE, key, Some(found), Some(wanted))
+    });
+    let on = |table: Table| move |(key, found, wanted)| drift(table.name(), key, found, wanted);
     zones
         .map(on(Table::Zones))
         .chain(members.map(on(Table::Members)))
@@ -68,6 +76,7 @@ pub fn of(report: &Report, seq: u64) -> Vec<Drift> {
         .chain(pairs.map(on(Table::Pairs)))
         .chain(relabelled.map(on(Table::Members)))
         .chain(removed.map(on(Table::Members)))
+        .chain(recounted)
         .take(TOLD)
         .collect()
 }

@@ -10,8 +10,8 @@ pub mod walk;
 use std::collections::BTreeMap;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use syva_model::image::{CgroupId, MapWrite, MemberRow};
-use syva_model::kernel::{KernelError, Rows};
+use syva_model::image::{CgroupId, MapWrite, MemberRow, ZoneId};
+use syva_model::kernel::{KernelError, Recounted, Rows};
 use tokio::task::block_in_place;
 
 use crate::address::{Address, answer};
@@ -58,6 +58,14 @@ impl Members for Owner {
 
     fn write(&mut self, step: MapWrite) -> Result<(), KernelError> {
         self.0.wait(|reply| MapMsg::Write(vec![step], reply))?
+    }
+
+    fn has_room(&mut self, zone: ZoneId) -> Result<bool, KernelError> {
+        self.0.wait(|reply| MapMsg::HasRoom(zone, reply))?
+    }
+
+    fn recount(&mut self) -> Result<Vec<Recounted>, KernelError> {
+        self.0.wait(MapMsg::Recount)?
     }
 
     fn rows(&mut self) -> Result<Vec<(CgroupId, MemberRow)>, KernelError> {

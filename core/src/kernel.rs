@@ -112,6 +112,64 @@ pub struct DenialCount {
     pub count: u64,
 }
 
+/// What all zones share, and each may take a part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Share {
+    /// Cgroups that are made inside zones.
+    Cgroups,
+    /// System V objects and keys that zones make.
+    Ipc,
+}
+
+impl Share {
+    /// Each of them.
+    pub const ALL: [Share; 2] = [Share::Cgroups, Share::Ipc];
+
+    /// As metrics and events spell it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Share::Cgroups => "cgroups",
+            Share::Ipc => "ipc",
+        }
+    }
+
+    /// In words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Share::Cgroups => "nested cgroups",
+            Share::Ipc => "System V objects and keys",
+        }
+    }
+}
+
+/// What one zone has of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ZoneUsage {
+    /// The zone.
+    pub zone: ZoneId,
+    /// Of what.
+    pub share: Share,
+    /// How many it has.
+    pub held: u64,
+    /// How many it may have.
+    pub quota: u64,
+    /// How often it wanted more.
+    pub refused: u64,
+}
+
+/// A count of what a zone has that was not the number of the rows, and is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recounted {
+    /// The zone.
+    pub zone: ZoneId,
+    /// Of what.
+    pub share: Share,
+    /// What was counted; less than nothing if more was taken from it than was there.
+    pub counted: i64,
+    /// How many rows there are.
+    pub rows: i64,
+}
+
 /// Everything the kernel counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -125,6 +183,8 @@ pub struct Counters {
     pub escapes: u64,
     /// Failed kernel helpers, by the site's name.
     pub error_sites: Vec<(String, u64)>,
+    /// What zones have of what all share; a zone that never had any may be missing.
+    pub usage: Vec<ZoneUsage>,
 }
 
 /// A place where the kernel side can fail so that something is allowed for not being known (I9).
@@ -243,6 +303,15 @@ pub trait TableStore: Send {
     }
     /// Reads every row.
     fn rows(&mut self) -> Result<Rows, KernelError>;
+    /// Whether the zone may have another row that the kernel makes. Only the members' has any such.
+    fn has_room(&mut self, _zone: ZoneId) -> Result<bool, KernelError> {
+        Ok(true)
+    }
+    /// Compares what zones are counted to have of what all share with the rows, and corrects the counts.
+    /// Only the members' has any, also those of the table of System V objects, which is nobody else's.
+    fn recount(&mut self) -> Result<Vec<Recounted>, KernelError> {
+        Ok(Vec::new())
+    }
 }
 
 /// The control map.
@@ -277,6 +346,10 @@ pub trait Prober: Send + Sync {
 pub trait CounterSource: Send + Sync {
     /// All counters, read now.
     fn counters(&self) -> Result<Counters, KernelError>;
+    /// What zones have of what all share.
+    fn usage(&self) -> Result<Vec<ZoneUsage>, KernelError> {
+        Ok(Vec::new())
+    }
     /// Of the failures those that degrade the node's health, read now: something was let through.
     fn let_through(&self) -> Result<Vec<LetThrough>, KernelError>;
 }

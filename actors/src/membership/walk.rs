@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use syva_model::image::{CgroupId, MapWrite, MemberRow, Origin};
-use syva_model::kernel::KernelError;
+use syva_model::image::{CgroupId, MapWrite, MemberRow, Origin, ZoneId};
+use syva_model::kernel::{KernelError, Recounted};
 
 use crate::cgroups::{Found, Hierarchy};
 
@@ -31,6 +31,22 @@ pub trait Members {
     /// # Errors
     /// The kernel side's.
     fn rows(&mut self) -> Result<Vec<(CgroupId, MemberRow)>, KernelError>;
+
+    /// Whether the zone may have another row that the kernel makes.
+    ///
+    /// # Errors
+    /// The kernel side's.
+    fn has_room(&mut self, _zone: ZoneId) -> Result<bool, KernelError> {
+        Ok(true)
+    }
+
+    /// Compares what zones are counted to have with the rows, and corrects the counts.
+    ///
+    /// # Errors
+    /// The kernel side's.
+    fn recount(&mut self) -> Result<Vec<Recounted>, KernelError> {
+        Ok(Vec::new())
+    }
 }
 
 /// What a check found.
@@ -40,8 +56,19 @@ pub struct Checked {
     pub relabelled: Vec<CgroupId>,
     /// Rows whose root is no member, or not above them, or whose own cgroup is gone; now gone too.
     pub removed: Vec<CgroupId>,
+    /// Counts of what zones have that were not the numbers of the rows, and are now.
+    pub recounted: Vec<Recounted>,
     /// Roots whose cgroup is gone.
     pub gone: Vec<CgroupId>,
+}
+
+/// Whether what has no row gets one beyond its zone's quota, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bound {
+    /// The host says what is in the zone.
+    None,
+    /// Neither the kernel nor the daemon gives a zone more than it may have. Such a cgroup is closed to it.
+    Quota,
 }
 
 /// Walks one hierarchy.
@@ -72,7 +99,7 @@ impl<H: Hierarchy> Walker<H> {
                 MapWrite::PutMember(id, row) => {
                     members.write(*step)?;
                     if let Some(path) = paths.get(&id) {
-                        self.label_below(members, id, path, row)?;
+                        self.label_below(members, id, path, row, Bound::None)?;
                     }
                 }
                 MapWrite::DropMember(id) => self.drop_member(members, id, paths.get(&id))?,
@@ -95,6 +122,7 @@ impl<H: Hierarchy> Walker<H> {
         root: CgroupId,
         path: &str,
         row: MemberRow,
+        bound: Bound,
     ) -> Result<Vec<CgroupId>, KernelError> {
         let row = MemberRow {
             root,
@@ -109,6 +137,7 @@ impl<H: Hierarchy> Walker<H> {
                 match members.member(id)? {
                     Some(held) if held.origin == Origin::Journal => continue,
                     Some(held) if held == row => {}
+                    None if bound == Bound::Quota && !members.has_room(row.zone)? => continue,
                     _ => {
                         self.put_born(members, id, &inner, row)?;
                         changed.push(id);
@@ -228,7 +257,7 @@ impl<H: Hierarchy> Walker<H> {
         for (root, row) in roots {
             match paths.get(root) {
                 Some(path) => {
-                    let changed = self.label_below(members, *root, path, *row)?;
+                    let changed = self.label_below(members, *root, path, *row, Bound::Quota)?;
                     checked.relabelled.extend(changed);
                 }
                 None => checked.gone.push(*root),
@@ -258,6 +287,7 @@ impl<H: Hierarchy> Walker<H> {
             }
         }
         self.unseen = unseen;
+        checked.recounted = members.recount()?;
         Ok(checked)
     }
 
@@ -289,3 +319,7 @@ fn error(operation: &'static str, on: &str, said: String) -> KernelError {
         remedy: String::new(),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+mod tests;

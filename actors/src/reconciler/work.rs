@@ -46,7 +46,8 @@ pub struct Report {
 impl Report {
     /// How many differences were repaired.
     pub fn repaired(&self) -> usize {
-        self.rows.len() + self.born.relabelled.len() + self.born.removed.len()
+        let born = &self.born;
+        self.rows.len() + born.relabelled.len() + born.removed.len() + born.recounted.len()
     }
 }
 
