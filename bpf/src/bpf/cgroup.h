@@ -94,8 +94,8 @@ SEC("tp_btf/cgroup_release")
 int BPF_PROG(cgroup_release, struct cgroup *cgroup, const char *path)
 {
 	struct filter_slot *slot;
-	struct member_row row;
-	bool known;
+	struct member_row row = {};
+	__u32 counted = ZONE_HOST;
 	__u64 id;
 	int err;
 
@@ -107,13 +107,14 @@ int BPF_PROG(cgroup_release, struct cgroup *cgroup, const char *path)
 		return 0;
 	/* If the daemon puts the row into another zone right now, the wrong one is credited: the
 	 * reconciler counts again. */
-	known = read_member(id, &row);
+	if (read_member(id, &row) && row.origin == ORIGIN_KERNEL)
+		counted = row.zone;
 	err = bpf_map_delete_elem(&members, &id);
 	if (!err) {
 		filter_add(id, -1);
-		if (known && row.origin == ORIGIN_KERNEL)
-			count_share(row.zone, SHARE_CGROUPS, -1);
-	} else if (err != -ENOENT)
+		count_share(counted, SHARE_CGROUPS, -1);
+	} else if (err != -ENOENT) {
 		count_error(SITE_RELEASE_DELETE);
+	}
 	return 0;
 }

@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use libbpf_rs::{MapCore as _, MapFlags};
 use rustix::io::Errno;
 
 use super::QUOTA;
 use super::ledger::{DB, Ledger, Share, WEB, reasons};
 use crate::daemon::{Daemon, eventually};
-use crate::guest::actor::{Outcome, act};
+use crate::guest::actor::{Outcome, act, make_cgroup};
 use crate::guest::stage::{Stage, attach};
 use crate::guest::{Checks, Failure};
 
@@ -129,7 +130,25 @@ pub fn other_hands(
 
     attach(daemon, "c-web", "web", &stage.web)?;
     ledger.agrees(checks, "attached again", Share::Cgroups, held)?;
+    removed(checks, daemon, ledger)?;
     ledger.no_drift(checks, daemon, "after the moves")
+}
+
+/// A zone that is removed takes its counts along.
+fn removed(checks: &mut Checks, daemon: &Daemon, ledger: &Ledger) -> Result<(), Failure> {
+    daemon.done(&["zones", "register", "short"])?;
+    let (zone, cgroup) = (DB + 1, make_cgroup("short")?);
+    attach(daemon, "c-short", "short", &cgroup)?;
+    checks.allowed("a third zone makes a cgroup", &make(&cgroup, "inner"));
+    let held = ledger.counted(zone, Share::Cgroups)?;
+    checks.equal("it is counted", &held, &1);
+    daemon.done(&["containers", "detach", "c-short"])?;
+    daemon.done(&["zones", "remove", "short"])?;
+    for map in [&ledger.programs, &ledger.daemon] {
+        let row = map.lookup(&zone.to_ne_bytes(), MapFlags::ANY)?;
+        checks.equal("no count is left of a removed zone", &row, &None);
+    }
+    Ok(())
 }
 
 /// An audited zone is refused nothing: it makes what is in no zone.

@@ -30,7 +30,7 @@ impl Share {
 /// The maps, and how much has been repaired that was expected to be.
 pub struct Ledger {
     pub programs: MapHandle,
-    daemon: MapHandle,
+    pub daemon: MapHandle,
     members: MapHandle,
     objects: MapHandle,
     /// Differences that were made on purpose since the daemon started.
