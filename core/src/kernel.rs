@@ -3,6 +3,8 @@
 //! `syva-bpf` implements it with libbpf; `syva-actors` has an in-memory backend that never claims to
 //! enforce. Implementations are synchronous; each store is owned by exactly one actor.
 
+mod usage;
+
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use crate::host_socket::Grant;
 use crate::image::{
     CgroupId, ClaimRow, Control, MapWrite, MemberRow, ObjectKey, Pair, Table, ZoneId, ZoneRow,
 };
+pub use usage::{Recounted, Share, ZoneUsage};
 
 /// A failure of the kernel side: what was tried, on what, what the kernel said, what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -110,64 +113,6 @@ pub struct DenialCount {
     pub object: ZoneId,
     /// How many.
     pub count: u64,
-}
-
-/// What all zones share, and each may take a part of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Share {
-    /// Cgroups that are made inside zones.
-    Cgroups,
-    /// System V objects and keys that zones make.
-    Ipc,
-}
-
-impl Share {
-    /// Each of them.
-    pub const ALL: [Share; 2] = [Share::Cgroups, Share::Ipc];
-
-    /// As metrics and events spell it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Share::Cgroups => "cgroups",
-            Share::Ipc => "ipc",
-        }
-    }
-
-    /// In words.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Share::Cgroups => "nested cgroups",
-            Share::Ipc => "System V objects and keys",
-        }
-    }
-}
-
-/// What one zone has of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ZoneUsage {
-    /// The zone.
-    pub zone: ZoneId,
-    /// Of what.
-    pub share: Share,
-    /// How many it has.
-    pub held: u64,
-    /// How many it may have.
-    pub quota: u64,
-    /// How often it wanted more.
-    pub refused: u64,
-}
-
-/// A count of what a zone has that was not the number of the rows, and is now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Recounted {
-    /// The zone.
-    pub zone: ZoneId,
-    /// Of what.
-    pub share: Share,
-    /// What was counted; less than nothing if more was taken from it than was there.
-    pub counted: i64,
-    /// How many rows there are.
-    pub rows: i64,
 }
 
 /// Everything the kernel counts.

@@ -221,7 +221,7 @@ pub const ALL: &[Suite] = &[
         name: "quota",
         claims: "a zone that takes all it may of what all zones share keeps no other from its own",
         limit: 400,
-        budget: 180,
+        budget: 240,
         pack: DAEMON,
         run: guest::quota::run,
         ..SUITE

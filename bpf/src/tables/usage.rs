@@ -67,6 +67,9 @@ pub(crate) struct Usage {
 /// What is counted, by zone and share.
 type Sums = BTreeMap<(ZoneId, Share), i64>;
 
+/// Where the counts (first) are not the numbers of rows (second).
+type Differences = BTreeMap<(ZoneId, Share), (i64, i64)>;
+
 impl Usage {
     /// A membership row was replaced, inserted or deleted by the daemon.
     pub(crate) fn moved(
@@ -163,11 +166,8 @@ impl Usage {
         Ok(corrected)
     }
 
-    /// Where the counts (first) are not the numbers of rows (second), for zones that there are.
-    fn differences(
-        &self,
-        members: &Map<u64, member_row>,
-    ) -> Result<BTreeMap<(ZoneId, Share), (i64, i64)>, KernelError> {
+    /// For zones that there are: what is left of others is nobody's.
+    fn differences(&self, members: &Map<u64, member_row>) -> Result<Differences, KernelError> {
         let counts = self.counts()?;
         let rows = self.rows(members)?;
         let zones = self
