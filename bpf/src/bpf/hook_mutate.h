@@ -226,7 +226,8 @@ CHANGES(inode_remove_acl, HOOK_INODE_REMOVEXATTR, true, 2)
 
 /*
  * A cgroup beyond what its zone may have is refused here, where mkdir(2) still can be: the kernel
- * asks of a cgroup's directory as of any. It could have no row, and be closed to its own zone.
+ * asks of a cgroup's directory as of any. Made all the same it would have no row, and be closed to
+ * its own zone.
  */
 static __always_inline int makes_cgroup(__u32 maker, struct inode *directory)
 {

@@ -31,7 +31,10 @@ static __always_inline __u64 *held_of(struct usage_row *row, enum share share)
 	return share == SHARE_CGROUPS ? &row->cgroups : &row->ipc;
 }
 
-/* The zone's row, which is made when there is first something to count. */
+/*
+ * The zone's row, which is made when there is first something to count: of a zone that there is.
+ * What a removed zone leaves behind counts for nobody.
+ */
 static __always_inline struct usage_row *usage_of(__u32 zone)
 {
 	struct usage_row *row = bpf_map_lookup_elem(&zone_usage, &zone);
@@ -39,6 +42,8 @@ static __always_inline struct usage_row *usage_of(__u32 zone)
 
 	if (row)
 		return row;
+	if (zone != ZONE_LIMBO && !bpf_map_lookup_elem(&zones, &zone))
+		return NULL;
 	/* Fails with EEXIST if another CPU was faster. */
 	bpf_map_update_elem(&zone_usage, &zone, &fresh, BPF_NOEXIST);
 	return bpf_map_lookup_elem(&zone_usage, &zone);
@@ -51,8 +56,7 @@ static __always_inline void count_share(__u32 zone, enum share share, __s64 by)
 
 	if (zone == ZONE_HOST)
 		return;
-	/* What a removed zone leaves behind has no row to be taken from. */
-	row = by > 0 ? usage_of(zone) : bpf_map_lookup_elem(&zone_usage, &zone);
+	row = usage_of(zone);
 	if (row)
 		__sync_fetch_and_add(held_of(row, share), by);
 }

@@ -214,7 +214,13 @@ impl Usage {
         Ok(sums)
     }
 
+    /// As the programs do, only for a zone that there is.
     fn add(&self, zone: ZoneId, share: Share, by: i64) -> Result<(), KernelError> {
+        let there = self.zones.get(&zone.0);
+        let there = there.map_err(|e| read_failed(Table::Zones, &e))?;
+        if there.is_none() && zone != ZoneId::LIMBO {
+            return Ok(());
+        }
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let held = self
             .daemon

@@ -104,6 +104,19 @@ pub fn from_an_earlier_build(
     let daemon = setup.start()?;
     *ledger = Ledger::open(&daemon)?;
     both(checks, ledger, "over the pins of an earlier build")?;
+    // The programs have counted nothing yet that they could take it from.
+    let removed = cgroups::remove(&stage.web, "made-2");
+    checks.allowed(
+        "web removes a cgroup that only the daemon counted",
+        &removed,
+    );
+    let removed = ipc::remove(stage, 1)?;
+    checks.allowed("and a semaphore", &removed);
+    cgroups::make_in_the_end(&stage.web, "made-2")?;
+    ipc::make_in_the_end(stage, 1)?;
+    both(checks, ledger, "after a change")?;
+    cgroups::passed(&daemon)?;
+    ledger.no_drift(checks, &daemon, "after a change")?;
     at_the_bound(checks, stage, "over the pins of an earlier build");
     stage.kept_apart(checks, "over the pins of an earlier build");
     checks.equal("that is no drift", &ledger.drifted, &0);
