@@ -220,8 +220,8 @@ pub const ALL: &[Suite] = &[
     Suite {
         name: "quota",
         claims: "a zone that takes all it may of what all zones share keeps no other from its own",
-        limit: 400,
-        budget: 240,
+        limit: 500,
+        budget: 200,
         pack: DAEMON,
         run: guest::quota::run,
         ..SUITE
