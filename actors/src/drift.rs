@@ -17,8 +17,8 @@ pub const TOLD: usize = 256;
 pub struct Drift {
     /// When it was found.
     pub time: SystemTime,
-    /// The map.
-    pub table: Table,
+    /// The map's name.
+    pub map: &'static str,
     /// The row's key.
     pub key: String,
     /// What the map held; nothing if there was no row.
@@ -31,12 +31,15 @@ pub struct Drift {
     pub seq: u64,
 }
 
+/// What the counts of what zones have are told under.
+const USAGE: &str = "zone_usage";
+
 /// The rows of a comparison, [`TOLD`] at most.
 pub fn of(report: &Report, seq: u64) -> Vec<Drift> {
     let (time, rows) = (SystemTime::now(), report.repaired() as u64);
-    let drift = |table, key: String, found, wanted| Drift {
+    let drift = |map, key: String, found, wanted| Drift {
         time,
-        table,
+        map,
         key,
         found,
         wanted,
@@ -50,18 +53,24 @@ pub fn of(report: &Report, seq: u64) -> Vec<Drift> {
         pairs,
         host_sockets,
     } = &report.rows;
-    let on = |table| move |(key, found, wanted)| drift(table, key, found, wanted);
+    let on = |table: Table| move |(key, found, wanted)| drift(table.name(), key, found, wanted);
     let pairs = pairs.iter().map(|change| {
         let open = |held: Option<()>| held.map(|()| "open".to_owned());
         (pair(change.key), open(change.old), open(change.new))
     });
     let given = |(): &()| "given".to_owned();
+    let recounted = report.recounted.iter().map(|count| {
+        let key = format!("{} {}", count.zone, count.share.name());
+        let (found, wanted) = (count.counted.to_string(), count.rows.to_string());
+        drift(USAGE, key, Some(found), Some(wanted))
+    });
     told(zones, zone)
         .map(on(Table::Zones))
         .chain(told(members, member).map(on(Table::Members)))
         .chain(told(claims, claim).map(on(Table::Claims)))
         .chain(pairs.map(on(Table::Pairs)))
         .chain(told(host_sockets, given).map(on(Table::HostSockets)))
+        .chain(recounted)
         .take(TOLD)
         .collect()
 }

@@ -1,28 +1,72 @@
-//! Failures in the kernel that let something through (I9), as reasons of the node's health: each site is
-//! one, from when its count grows until it has been quiet for a while.
+//! What the kernel counts that is a reason of the node's health: failures that let something through (I9),
+//! by site, and zones that want more than they may have, by zone. Each is one, from when its count grows
+//! until it has been quiet for a while.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use syva_model::kernel::LetThrough;
+use syva_model::kernel::{LetThrough, ZoneUsage};
 
 use crate::health::HealthMsg;
 
 /// How often the kernel's counts are looked at.
 pub const LOOK: Duration = Duration::from_secs(5);
 
-/// How long a site must be quiet before the node is as good as before.
+/// How long a count must be quiet before the node is as good as before.
 pub const QUIET: Duration = Duration::from_secs(600);
+
+/// A count of the kernel's, and what it means that it grows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// The reason of health.
+    pub reason: String,
+    /// The same in words.
+    pub words: String,
+    /// How often.
+    pub count: u64,
+}
+
+impl From<LetThrough> for Trouble {
+    fn from(found: LetThrough) -> Trouble {
+        let LetThrough {
+            site,
+            meaning,
+            count,
+        } = found;
+        Trouble {
+            reason: format!("kernel_error:{site}"),
+            words: format!(
+                "the kernel let something through: {meaning} (site {site}, {count} times in all)"
+            ),
+            count,
+        }
+    }
+}
+
+impl Trouble {
+    /// The zone of that name has as much as it may have, and wanted more.
+    pub fn quota(name: &str, usage: &ZoneUsage) -> Trouble {
+        let (share, quota, count) = (usage.share, usage.quota, usage.refused);
+        Trouble {
+            reason: format!("zone_quota:{name}:{}", share.name()),
+            words: format!(
+                "zone {name} was refused {}: it may have {quota} ({count} times in all)",
+                share.words()
+            ),
+            count,
+        }
+    }
+}
 
 /// What has been seen.
 #[derive(Debug, Default)]
 pub struct Failures {
-    /// None before the first look: what an earlier daemon's time has counted is not news.
-    sites: Option<BTreeMap<String, Site>>,
+    /// By reason. None before the first look: what an earlier daemon's time has counted is not news.
+    seen: Option<BTreeMap<String, Seen>>,
 }
 
 #[derive(Debug)]
-struct Site {
+struct Seen {
     count: u64,
     /// When it was last seen to grow, if that is a reason now.
     since: Option<Instant>,
@@ -30,28 +74,24 @@ struct Site {
 
 impl Failures {
     /// What health is to be told of the kernel's counts, looked at now.
-    pub fn look(&mut self, found: Vec<LetThrough>, now: Instant) -> Vec<HealthMsg> {
-        let Some(sites) = &mut self.sites else {
-            let seen = |LetThrough { site, count, .. }| (site, Site { count, since: None });
-            self.sites = Some(found.into_iter().map(seen).collect());
+    pub fn look(&mut self, found: Vec<Trouble>, now: Instant) -> Vec<HealthMsg> {
+        let Some(all) = &mut self.seen else {
+            let seen = |Trouble { reason, count, .. }| (reason, Seen { count, since: None });
+            self.seen = Some(found.into_iter().map(seen).collect());
             return Vec::new();
         };
         let mut told = Vec::new();
-        for LetThrough {
-            site,
-            meaning,
+        for Trouble {
+            reason,
+            words,
             count,
         } in found
         {
-            let reason = format!("kernel_error:{site}");
-            let seen = sites.entry(site.clone()).or_insert(Site {
+            let seen = all.entry(reason.clone()).or_insert(Seen {
                 count: 0,
                 since: None,
             });
             if count > seen.count {
-                let words = format!(
-                    "the kernel let something through: {meaning} (site {site}, {count} times in all)"
-                );
                 told.push(HealthMsg::Raise(reason, words));
                 seen.since = Some(now);
             } else if seen.since.is_some_and(|since| now - since >= QUIET) {
@@ -66,14 +106,45 @@ impl Failures {
 
 #[cfg(test)]
 mod tests {
+    use syva_model::image::ZoneId;
+    use syva_model::kernel::Share;
+
     use super::*;
 
-    fn found(count: u64) -> Vec<LetThrough> {
-        vec![LetThrough {
+    fn found(count: u64) -> Vec<Trouble> {
+        let ink = LetThrough {
             site: "ink".into(),
             meaning: "there was no ink",
             count,
-        }]
+        };
+        vec![ink.into()]
+    }
+
+    #[test]
+    fn a_zone_that_is_refused_more_is_a_reason_by_its_name() {
+        let mut failures = Failures::default();
+        let usage = |refused| ZoneUsage {
+            zone: ZoneId(7),
+            share: Share::Cgroups,
+            held: 16,
+            quota: 16,
+            refused,
+        };
+        let mut look = |usage: &[ZoneUsage]| {
+            let found = usage.iter().map(|usage| Trouble::quota("web", usage));
+            failures.look(found.collect(), Instant::now())
+        };
+        assert!(look(&[]).is_empty());
+        assert!(look(&[usage(0)]).is_empty(), "as many as it may");
+        match &look(&[usage(2)])[..] {
+            [HealthMsg::Raise(reason, words)] => {
+                assert_eq!(reason, "zone_quota:web:cgroups");
+                let said = "zone web was refused nested cgroups: it may have 16 (2 times in all)";
+                assert_eq!(words, said);
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(look(&[usage(2)]).is_empty());
     }
 
     #[test]

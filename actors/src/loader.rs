@@ -12,7 +12,8 @@ use syva_model::kernel::{
 use tokio::task::block_in_place;
 
 use crate::address::{Address, answer};
-use crate::failures::{Failures, LOOK};
+use crate::atlas::Atlas;
+use crate::failures::{Failures, LOOK, Trouble};
 use crate::health::HealthMsg;
 use crate::park::{Lent, Park};
 
@@ -48,22 +49,38 @@ pub struct LoaderArgs {
     pub capacity: Capacity,
     /// Who is told what was achieved.
     pub health: Address<HealthMsg>,
+    /// What zones are called.
+    pub atlas: Atlas,
 }
 
 /// The actor's state.
 pub struct LoaderState {
     kernel: Lent<BoxedKernel>,
     health: Address<HealthMsg>,
+    atlas: Atlas,
     failures: Failures,
 }
 
 impl LoaderState {
+    /// What the kernel counts that health is to know of.
+    fn troubles(&self) -> Result<Vec<Trouble>, KernelError> {
+        let counters = self.kernel.counters()?;
+        let mut all: Vec<_> = counters
+            .let_through()?
+            .into_iter()
+            .map(Trouble::from)
+            .collect();
+        let usage = counters.usage()?;
+        all.extend(
+            usage
+                .iter()
+                .map(|usage| Trouble::quota(&self.atlas.zone(usage.zone), usage)),
+        );
+        Ok(all)
+    }
+
     fn look(&mut self) {
-        match self
-            .kernel
-            .counters()
-            .and_then(|counters| counters.let_through())
-        {
+        match self.troubles() {
             Ok(found) => {
                 for told in self.failures.look(found, Instant::now()) {
                     // While health is being restarted it misses a reason, but not the log.
@@ -106,6 +123,7 @@ impl Actor for Loader {
         Ok(LoaderState {
             kernel,
             health: args.health,
+            atlas: args.atlas,
             failures: Failures::default(),
         })
     }

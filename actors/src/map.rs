@@ -1,8 +1,8 @@
 //! A map's actor: owns one policy map, applies runs of plan steps to it, reads it back.
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use syva_model::image::{CgroupId, MapWrite, MemberRow, Table};
-use syva_model::kernel::{KernelError, Rows, TableStore};
+use syva_model::image::{CgroupId, MapWrite, MemberRow, Table, ZoneId};
+use syva_model::kernel::{KernelError, Recounted, Rows, TableStore};
 use tokio::task::block_in_place;
 
 use crate::address::{Address, answer};
@@ -22,6 +22,10 @@ pub enum MapMsg {
         CgroupId,
         RpcReplyPort<Result<Option<MemberRow>, KernelError>>,
     ),
+    /// How many more rows that the kernel makes the zone may have.
+    Room(ZoneId, RpcReplyPort<Result<u64, KernelError>>),
+    /// Compare what is counted by zone with the rows, and correct it.
+    Recount(RpcReplyPort<Result<Vec<Recounted>, KernelError>>),
     /// Read everything.
     Rows(RpcReplyPort<Result<Rows, KernelError>>),
 }
@@ -80,6 +84,8 @@ impl Actor for Map {
                 answer(reply, outcome);
             }
             MapMsg::Member(id, reply) => answer(reply, store.member(id)),
+            MapMsg::Room(zone, reply) => answer(reply, store.room(zone)),
+            MapMsg::Recount(reply) => answer(reply, block_in_place(|| store.recount())),
             MapMsg::Rows(reply) => answer(reply, block_in_place(|| store.rows())),
         }
         Ok(())

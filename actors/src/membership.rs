@@ -10,8 +10,8 @@ pub mod walk;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
-use syva_model::image::{CgroupId, MapWrite, MemberRow};
-use syva_model::kernel::{KernelError, Rows};
+use syva_model::image::{CgroupId, MapWrite, MemberRow, ZoneId};
+use syva_model::kernel::{KernelError, Recounted, Rows};
 use tokio::task::block_in_place;
 
 use crate::address::{Address, answer};
@@ -36,6 +36,8 @@ pub enum MembershipMsg {
         Vec<CgroupId>,
         RpcReplyPort<Result<BTreeMap<CgroupId, MemberRow>, KernelError>>,
     ),
+    /// Compare what zones are counted to have with the rows, and correct it.
+    Recount(RpcReplyPort<Result<Vec<Recounted>, KernelError>>),
     /// Look at every row and every cgroup, given the roots there should be.
     Survey(
         BTreeMap<CgroupId, MemberRow>,
@@ -68,6 +70,14 @@ impl Members for Owner {
 
     fn write(&mut self, step: MapWrite) -> Result<(), KernelError> {
         self.0.wait(|reply| MapMsg::Write(vec![step], reply))?
+    }
+
+    fn room(&mut self, zone: ZoneId) -> Result<u64, KernelError> {
+        self.0.wait(|reply| MapMsg::Room(zone, reply))?
+    }
+
+    fn recount(&mut self) -> Result<Vec<Recounted>, KernelError> {
+        self.0.wait(MapMsg::Recount)?
     }
 
     fn rows(&mut self) -> Result<Vec<(CgroupId, MemberRow)>, KernelError> {
@@ -135,6 +145,7 @@ impl Actor for Membership {
             MembershipMsg::Inherited(roots, cgroups, reply) => {
                 answer(reply, walker.inherited(&roots, &cgroups));
             }
+            MembershipMsg::Recount(reply) => answer(reply, members.recount()),
             MembershipMsg::Survey(roots, reply) => answer(reply, walker.survey(members, &roots)),
         });
         Ok(())

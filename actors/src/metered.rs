@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use syva_model::image::{CgroupId, Control, MapWrite, MemberRow, Table};
+use syva_model::image::{CgroupId, Control, MapWrite, MemberRow, Table, ZoneId};
 use syva_model::kernel::{
     Capacity, ControlStore, CounterSource, Counters, EventSource, Kernel, KernelError, LetThrough,
-    Loaded, Prober, Rows, TableStore,
+    Loaded, Prober, Recounted, Rows, TableStore, ZoneUsage,
 };
 
 use crate::ledger::Clock;
@@ -110,6 +110,16 @@ impl TableStore for MeteredTable {
         let outcome = self.store.rows();
         self.counted("read", outcome)
     }
+
+    fn room(&mut self, zone: ZoneId) -> Result<u64, KernelError> {
+        let outcome = self.store.room(zone);
+        self.counted("read", outcome)
+    }
+
+    fn recount(&mut self) -> Result<Vec<Recounted>, KernelError> {
+        let outcome = self.store.recount();
+        self.counted("read", outcome)
+    }
 }
 
 struct MeteredControl {
@@ -156,6 +166,10 @@ impl CounterSource for MeteredCounters {
         let success = outcome.is_ok().then(self.clock);
         self.tally.counter_read(success);
         outcome
+    }
+
+    fn usage(&self) -> Result<Vec<ZoneUsage>, KernelError> {
+        self.source.usage()
     }
 
     fn let_through(&self) -> Result<Vec<LetThrough>, KernelError> {

@@ -186,6 +186,7 @@ impl Plant {
 
     fn loader_args(&self) -> LoaderArgs {
         LoaderArgs {
+            atlas: self.atlas.clone(),
             kernel: self.kernel.clone(),
             capacity: self.capacity,
             health: self.health.clone(),

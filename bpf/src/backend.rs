@@ -2,13 +2,13 @@
 
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use libbpf_rs::MapHandle;
 use syva_host::{Finding, Host};
 use syva_model::image::Table;
 use syva_model::kernel::{
-    Capacity, ControlStore, CounterSource, EventSource, Kernel, KernelError, Loaded, Prober,
+    Capacity, ControlStore, CounterSource, EventSource, Kernel, KernelError, Loaded, Prober, Share,
     TableStore,
 };
 
@@ -22,13 +22,14 @@ use crate::mapped::Mapped;
 use crate::missed::MissedMoves;
 use crate::pins::{Pins, release};
 use crate::skel::BUILD;
-use crate::tables::{Claims, HostSockets, MemberFilter, Members, Pairs, Zones};
+use crate::tables::{Claims, HostSockets, MemberFilter, Members, Pairs, Quotas, Usage, Zones};
 use crate::{error, selftest, vantage};
 
 /// The real kernel.
 pub struct LibbpfKernel {
     cgroup_root: PathBuf,
     pin_dir: Option<PathBuf>,
+    quotas: Quotas,
     loaded: Option<Running>,
 }
 
@@ -36,6 +37,7 @@ struct Running {
     programs: Programs,
     probe: Arc<Probe>,
     filter: Arc<MemberFilter>,
+    usage: Arc<Usage>,
 }
 
 impl LibbpfKernel {
@@ -44,6 +46,7 @@ impl LibbpfKernel {
         LibbpfKernel {
             cgroup_root,
             pin_dir: None,
+            quotas: Quotas::default(),
             loaded: None,
         }
     }
@@ -55,6 +58,11 @@ impl LibbpfKernel {
             pin_dir: Some(dir),
             ..self
         }
+    }
+
+    /// One that bounds zones so.
+    pub fn with_quotas(self, quotas: Quotas) -> LibbpfKernel {
+        LibbpfKernel { quotas, ..self }
     }
 
     fn running(&self) -> Result<&Running, KernelError> {
@@ -94,7 +102,7 @@ impl Kernel for LibbpfKernel {
         } else {
             host.check().map_err(|finding| refused(&finding))?;
             let pins = self.pin_dir.as_deref().map(Pins::lock).transpose()?;
-            let programs = Programs::load(capacity, pins)?;
+            let programs = Programs::load(capacity, self.quotas, pins)?;
             let maps = &programs.skel.maps;
             let request = Map::new(maps.probe_request.as_fd(), "probe_request")?;
             let probe = Arc::new(Probe::new(&programs.skel.progs.probe, request)?);
@@ -102,10 +110,19 @@ impl Kernel for LibbpfKernel {
                 maps.member_filter.as_fd(),
                 maps.member_epoch.as_fd(),
             )?);
+            let usage = Arc::new(Usage {
+                programs: Map::new(maps.zone_usage.as_fd(), "zone_usage")?,
+                daemon: Map::new(maps.usage_by_daemon.as_fd(), "usage_by_daemon")?,
+                zones: Map::new(maps.zones.as_fd(), Table::Zones.name())?,
+                ipc: Map::new(maps.ipc_objects.as_fd(), "ipc_objects")?,
+                quotas: Share::ALL.map(|share| self.quotas.of(share, capacity)),
+                changing: Mutex::default(),
+            });
             self.loaded = Some(Running {
                 programs,
                 probe,
                 filter,
+                usage,
             });
         }
         let running = self.running()?;
@@ -132,10 +149,12 @@ impl Kernel for LibbpfKernel {
         Ok(match table {
             Table::Zones => Box::new(Zones {
                 map: Map::new(maps.zones.as_fd(), name)?,
+                usage: Arc::clone(&running.usage),
             }),
             Table::Members => Box::new(Members {
                 map: Map::new(maps.members.as_fd(), name)?,
                 filter: Arc::clone(&running.filter),
+                usage: Arc::clone(&running.usage),
             }),
             Table::Claims => Box::new(Claims::new(
                 Map::new(maps.claims.as_fd(), name)?,
@@ -189,7 +208,8 @@ impl Kernel for LibbpfKernel {
     }
 
     fn counters(&self) -> Result<Arc<dyn CounterSource>, KernelError> {
-        let skel = &self.running()?.programs.skel;
+        let running = self.running()?;
+        let skel = &running.programs.skel;
         let maps = &skel.maps;
         let mut programs = Vec::new();
         for program in load::programs(skel) {
@@ -207,6 +227,7 @@ impl Kernel for LibbpfKernel {
             escapes: Map::new(maps.escapes.as_fd(), "escapes")?,
             sites: Map::new(maps.error_sites.as_fd(), "error_sites")?,
             programs,
+            usage: Some(Arc::clone(&running.usage)),
             cpus: libbpf_rs::num_possible_cpus()
                 .map_err(|e| error::from_libbpf("count the possible", "CPUs", &e))?,
         }))

@@ -3,18 +3,20 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use libbpf_rs::libbpf_sys as sys;
 use syva_model::hook::Hook;
 use syva_model::image::ZoneId;
 use syva_model::kernel::{
-    CounterSource, Counters, DenialCount, HookCounters, KernelError, LetThrough,
+    CounterSource, Counters, DenialCount, HookCounters, KernelError, LetThrough, ZoneUsage,
 };
 
 use crate::error;
 use crate::map::Map;
 use crate::sites::SITES;
 use crate::skel::types::{denial_count, denial_key, hook_counts};
+use crate::tables::Usage;
 
 /// The counting maps, and the programs whose missed runs the kernel counts itself.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(crate) struct CounterMaps {
     pub(crate) escapes: Map<u32, u64>,
     pub(crate) sites: Map<u32, u64>,
     pub(crate) programs: Vec<(String, OwnedFd)>,
+    /// Only whoever has loaded the programs knows which quotas they hold.
+    pub(crate) usage: Option<Arc<Usage>>,
     pub(crate) cpus: usize,
 }
 
@@ -130,7 +134,14 @@ impl CounterSource for CounterMaps {
             denials_overflow: self.sum(&self.overflow, 0)?,
             escapes: self.sum(&self.escapes, 0)?,
             error_sites: self.sites()?,
+            usage: self.usage()?,
         })
+    }
+
+    fn usage(&self) -> Result<Vec<ZoneUsage>, KernelError> {
+        self.usage
+            .as_ref()
+            .map_or(Ok(Vec::new()), |usage| usage.all())
     }
 
     fn let_through(&self) -> Result<Vec<LetThrough>, KernelError> {

@@ -34,6 +34,7 @@ pub mod verify;
 
 pub use backend::LibbpfKernel;
 pub use pins::{Released, release};
+pub use tables::Quotas;
 
 #[cfg(test)]
 mod decide_test;

@@ -6,10 +6,11 @@ use libbpf_rs::skel::{OpenSkel as _, Skel as _, SkelBuilder as _};
 use libbpf_rs::{Link, Map, ProgramMut};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use syva_model::hook::Hook;
-use syva_model::kernel::{Capacity, HookState, KernelError};
+use syva_model::kernel::{Capacity, HookState, KernelError, Share};
 
 use crate::pins::Pins;
 use crate::skel::{OpenSyvaSkel, SyvaSkel, SyvaSkelBuilder};
+use crate::tables::{Quotas, usage_rows};
 use crate::{error, host_namespaces, log, variant};
 
 /// A loaded object and what of it is attached.
@@ -146,9 +147,14 @@ fn attach(program: &ProgramMut<'_>, pins: Option<&Pins>) -> Result<Link, String>
 impl Programs {
     /// Opens, loads and attaches; with pins, on the maps that are pinned, and in place of the programs
     /// that are.
-    pub(crate) fn load(capacity: &Capacity, pins: Option<Pins>) -> Result<Programs, KernelError> {
+    pub(crate) fn load(
+        capacity: &Capacity,
+        quotas: Quotas,
+        pins: Option<Pins>,
+    ) -> Result<Programs, KernelError> {
         let mut open = open()?;
         size(&mut open, capacity)?;
+        bound(&mut open, quotas, capacity);
         host_namespaces::tell(&mut open)?;
         if let Some(pins) = &pins {
             pins.tell(&mut open)?;
@@ -359,11 +365,21 @@ fn size(open: &mut OpenSyvaSkel<'_>, capacity: &Capacity) -> Result<(), KernelEr
         (&mut maps.claims, capacity.claim_rows()),
         (&mut maps.pairs, capacity.pairs),
         (&mut maps.host_sockets, capacity.host_sockets),
+        (&mut maps.zone_usage, usage_rows(capacity)),
+        (&mut maps.usage_by_daemon, usage_rows(capacity)),
     ] {
         map.set_max_entries(rows)
             .map_err(|e| error::from_libbpf("size map to", format!("{rows} rows"), &e))?;
     }
     Ok(())
+}
+
+/// Tells the programs what one zone may take.
+fn bound(open: &mut OpenSyvaSkel<'_>, quotas: Quotas, capacity: &Capacity) {
+    if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
+        rodata.cgroup_quota = quotas.of(Share::Cgroups, capacity);
+        rodata.ipc_quota = quotas.of(Share::Ipc, capacity);
+    }
 }
 
 /// A loaded object's every program, by name, but for those this kernel has no hook for.

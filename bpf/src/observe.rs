@@ -141,6 +141,7 @@ fn counters(
         escapes: open("escapes", &ids, maps)?,
         sites: open("error_sites", &ids, maps)?,
         programs: fds,
+        usage: None,
         cpus: libbpf_rs::num_possible_cpus()
             .map_err(|e| error::from_libbpf("count the possible", "CPUs", &e))?,
     };

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | nothing, or maps without links (a first start that was broken off) | makes everything anew |
 //! | links and every map, of this size | uses the maps, replaces the links |
+//! | the same, but for maps that were added later (`LATER`) | makes those anew |
 //! | links, and a map missing or of another size or layout | refuses; what is attached goes on |
 //! | another schema's directory | refuses; what is attached goes on |
 
@@ -35,6 +36,10 @@ const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 
 /// Maps that belong to one load: nothing in them is worth keeping.
 const OWN: [&str; 2] = ["barrier", "probe_request"];
+
+/// Maps that builds of this schema did not always have. Over the pins of one that had none they are made
+/// anew; what they hold is derived from others, and is put right by the reconciler.
+const LATER: [&str; 2] = ["zone_usage", "usage_by_daemon"];
 
 /// A link's name before it takes the old one's place. File names there have no dots.
 const NEW: &str = "new_";
@@ -91,7 +96,8 @@ impl Pins {
                 continue;
             }
             let path = self.maps().join(&name);
-            if !attached.is_empty() {
+            let new = LATER.contains(&name.as_str()) && !path.exists();
+            if !attached.is_empty() && !new {
                 fits(&map, &name, &path)?;
             }
             map.set_pin_path(&path)

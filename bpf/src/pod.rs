@@ -31,6 +31,8 @@ plain! {
     claim_row: 40,
     member_row: 24,
     zone_row: 8,
+    usage_row: 40,
+    ipc_row: 24,
     pair_row: 8,
     host_socket: 128,
     control_row: 40,

@@ -3,6 +3,8 @@
 //! `syva-bpf` implements it with libbpf; `syva-actors` has an in-memory backend that never claims to
 //! enforce. Implementations are synchronous; each store is owned by exactly one actor.
 
+mod usage;
+
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use crate::host_socket::Grant;
 use crate::image::{
     CgroupId, ClaimRow, Control, MapWrite, MemberRow, ObjectKey, Pair, Table, ZoneId, ZoneRow,
 };
+pub use usage::{Recounted, Share, ZoneUsage};
 
 /// A failure of the kernel side: what was tried, on what, what the kernel said, what to do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -125,6 +128,8 @@ pub struct Counters {
     pub escapes: u64,
     /// Failed kernel helpers, by the site's name.
     pub error_sites: Vec<(String, u64)>,
+    /// What zones have of what all share; a zone that never had any may be missing.
+    pub usage: Vec<ZoneUsage>,
 }
 
 /// A place where the kernel side can fail so that something is allowed for not being known (I9).
@@ -243,6 +248,15 @@ pub trait TableStore: Send {
     }
     /// Reads every row.
     fn rows(&mut self) -> Result<Rows, KernelError>;
+    /// How many more rows that the kernel makes the zone may have. Only the members' has any such.
+    fn room(&mut self, _zone: ZoneId) -> Result<u64, KernelError> {
+        Ok(u64::MAX)
+    }
+    /// Compares what zones are counted to have of what all share with the rows, and corrects the counts.
+    /// Only the members' has any, also those of the table of System V objects, which is nobody else's.
+    fn recount(&mut self) -> Result<Vec<Recounted>, KernelError> {
+        Ok(Vec::new())
+    }
 }
 
 /// The control map.
@@ -277,6 +291,10 @@ pub trait Prober: Send + Sync {
 pub trait CounterSource: Send + Sync {
     /// All counters, read now.
     fn counters(&self) -> Result<Counters, KernelError>;
+    /// What zones have of what all share.
+    fn usage(&self) -> Result<Vec<ZoneUsage>, KernelError> {
+        Ok(Vec::new())
+    }
     /// Of the failures those that degrade the node's health, read now: something was let through.
     fn let_through(&self) -> Result<Vec<LetThrough>, KernelError>;
 }

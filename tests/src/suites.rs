@@ -218,6 +218,15 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "quota",
+        claims: "a zone that takes all it may of what all zones share keeps no other from its own",
+        limit: 500,
+        budget: 200,
+        pack: DAEMON,
+        run: guest::quota::run,
+        ..SUITE
+    },
+    Suite {
         name: "engine",
         claims: "a zoned root leaves its zone by no way, does not touch the engine, and does not become the host's root",
         limit: 600,

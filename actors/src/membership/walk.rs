@@ -1,11 +1,12 @@
 //! The walk: what the membership actor decides, without ractor. Which row every cgroup should have, and
 //! how a row that is written reaches what lies below.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use syva_model::image::{CgroupId, MapWrite, MemberRow, Origin};
-use syva_model::kernel::KernelError;
+use syva_model::image::{CgroupId, MapWrite, MemberRow, Origin, ZoneId};
+use syva_model::kernel::{KernelError, Recounted};
 
 use crate::cgroups::{Found, Hierarchy};
 
@@ -32,6 +33,22 @@ pub trait Members {
     /// # Errors
     /// The kernel side's.
     fn rows(&mut self) -> Result<Vec<(CgroupId, MemberRow)>, KernelError>;
+
+    /// How many more rows that the kernel makes the zone may have.
+    ///
+    /// # Errors
+    /// The kernel side's.
+    fn room(&mut self, _zone: ZoneId) -> Result<u64, KernelError> {
+        Ok(u64::MAX)
+    }
+
+    /// Compares what zones are counted to have with the rows, and corrects the counts.
+    ///
+    /// # Errors
+    /// The kernel side's.
+    fn recount(&mut self) -> Result<Vec<Recounted>, KernelError> {
+        Ok(Vec::new())
+    }
 }
 
 /// What the map holds, and what it should hold.
@@ -39,7 +56,9 @@ pub trait Members {
 pub struct Survey {
     /// Every row, kernel-born ones included.
     pub held: BTreeMap<CgroupId, MemberRow>,
-    /// Every row there should be: the roots', and those that the cgroups below have from them.
+    /// Every row there should be: the roots', and those that the cgroups below have from them. Neither the
+    /// kernel nor the daemon gives a zone more than it may have: what has no row gets none beyond that, and
+    /// is closed to the zone.
     pub wanted: BTreeMap<CgroupId, MemberRow>,
     /// Roots whose cgroup is gone.
     pub gone: Vec<CgroupId>,
@@ -89,7 +108,7 @@ impl<H: Hierarchy> Walker<H> {
             // Parents first, so that nothing new is made under the old label.
             self.settle(members, id, paths.get(&id), row)?;
             if let Some(path) = paths.get(&id) {
-                self.settle_below(members, path, row.map(born_of), named)?;
+                self.settle_below(members, path, row, named)?;
             }
         }
         Ok(())
@@ -113,13 +132,17 @@ impl<H: Hierarchy> Walker<H> {
         }
     }
 
+    /// Gives what lies below a cgroup what it has from that one's row. What is below a root the host says is
+    /// in the zone; what is below another gets no row beyond the zone's quota.
     fn settle_below(
         &self,
         members: &mut dyn Members,
         path: &str,
-        row: Option<MemberRow>,
+        above: Option<MemberRow>,
         named: &BTreeSet<CgroupId>,
     ) -> Result<(), KernelError> {
+        let row = above.map(born_of);
+        let is_bound = above == row;
         for _ in 0..ROUNDS {
             let mut changed = false;
             let mut waiting: Vec<Found> = self.children(path)?;
@@ -127,6 +150,12 @@ impl<H: Hierarchy> Walker<H> {
                 let held = members.member(id)?;
                 let is_root = held.is_some_and(|held| held.origin == Origin::Journal);
                 if is_root || named.contains(&id) {
+                    continue;
+                }
+                if let (None, Some(row)) = (held, row)
+                    && is_bound
+                    && members.room(row.zone)? == 0
+                {
                     continue;
                 }
                 if held != row {
@@ -192,17 +221,28 @@ impl<H: Hierarchy> Walker<H> {
         let paths = self.paths()?;
         let estate = Estate::of(&paths, roots);
         let mut wanted = roots.clone();
+        let mut room = BTreeMap::new();
         for (id, path) in paths.iter().filter(|(id, _)| !roots.contains_key(id)) {
             let Some(row) = estate.below(path) else {
                 continue;
             };
-            wanted.insert(*id, row);
             // If it was made since the rows were read, it has one by now.
             if !held.contains_key(id)
                 && let Some(row) = members.member(*id)?
             {
                 held.insert(*id, row);
             }
+            if !held.contains_key(id) {
+                let room = match room.entry(row.zone) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(unknown) => unknown.insert(members.room(row.zone)?),
+                };
+                match room.checked_sub(1) {
+                    Some(left) => *room = left,
+                    None => continue,
+                }
+            }
+            wanted.insert(*id, row);
         }
         let mut unseen = BTreeSet::new();
         for (id, row) in &held {
@@ -278,3 +318,7 @@ fn error(operation: &'static str, on: &str, said: String) -> KernelError {
         remedy: String::new(),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::expect_used)]
+mod tests;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use syva_model::image::{CgroupId, MapWrite, MemberRow, Mode, Table};
-use syva_model::kernel::{KernelError, Rows};
+use syva_model::kernel::{KernelError, Recounted, Rows};
 
 use super::maps::Maps;
 use crate::address::Address;
@@ -73,6 +73,10 @@ impl Maps for Owners {
         let (roots, cgroups) = (roots.clone(), cgroups.to_vec());
         self.membership
             .wait(|reply| MembershipMsg::Inherited(roots, cgroups, reply))?
+    }
+
+    fn recount(&mut self) -> Result<Vec<Recounted>, KernelError> {
+        self.membership.wait(MembershipMsg::Recount)?
     }
 
     fn survey(&mut self, roots: &BTreeMap<CgroupId, MemberRow>) -> Result<Survey, KernelError> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use syva_model::image::{CgroupId, Image, Mode};
-use syva_model::kernel::KernelError;
+use syva_model::kernel::{KernelError, Recounted};
 use syva_model::plan::{Change, Diff, plan};
 use syva_model::project;
 
@@ -38,6 +38,8 @@ pub struct Desired {
 pub struct Report {
     /// Rows that differed from what is desired, kernel-born ones included: as held, and as they are now.
     pub rows: Diff,
+    /// Counts of what zones have that were not the numbers of the rows, and are now.
+    pub recounted: Vec<Recounted>,
     /// Attached cgroups that are gone.
     pub gone: Vec<CgroupId>,
 }
@@ -45,7 +47,7 @@ pub struct Report {
 impl Report {
     /// How many differences were repaired.
     pub fn repaired(&self) -> usize {
-        self.rows.len()
+        self.rows.len() + self.recounted.len()
     }
 }
 
@@ -185,10 +187,16 @@ impl Work {
             self.standing.amiss();
         }
         enforce(maps, &plan(&rows), desired.seq, desired.mode)?;
+        // After the rows, which are what is counted.
+        let recounted = maps.recount()?;
         let gone = members.gone;
         // A root that is gone has lost its row with its cgroup: that is no drift.
         rows.members.retain(|change| !gone.contains(&change.key));
-        Ok(Report { rows, gone })
+        Ok(Report {
+            rows,
+            recounted,
+            gone,
+        })
     }
 
     fn settle<T>(&mut self, outcome: Result<T, KernelError>) -> Result<T, KernelError> {

@@ -2,7 +2,7 @@
 
 use syva_model::command::{
     Above, Attach, ClaimFacts, Command, Pod, Policy, Reresolved, SocketFacts, SocketReresolved,
-    ZoneType,
+    Unresolved, ZoneType,
 };
 use syva_model::host_socket::{Place, SocketKey};
 use syva_model::image::{CgroupId, Mode, ObjectKey, Scope};
@@ -144,9 +144,9 @@ pub fn furniture(files: &Files, a: CgroupId, b: CgroupId) -> Vec<Command> {
 }
 
 /// One command, of cgroups that are there.
-pub fn any(odds: &Odds, files: &Files, cgroups: &[(String, CgroupId)]) -> Command {
+pub fn any(odds: &Odds, files: &Files, state: &State, cgroups: &[(String, CgroupId)]) -> Command {
     let container = || odds.pick(&CONTAINERS).to_owned();
-    match odds.below(15) {
+    match odds.below(16) {
         0 | 1 => register(odds, files),
         2 => Command::RemoveZone {
             zone: zone(odds),
@@ -191,7 +191,8 @@ pub fn any(odds: &Odds, files: &Files, cgroups: &[(String, CgroupId)]) -> Comman
             zone: zone(odds),
             mode: odds.pick(&[None, Some(Mode::Enforce), Some(Mode::Audit)]),
         },
-        13 => Command::AllowHostSocket {
+        13 => reresolve(odds, files, state),
+        14 => Command::AllowHostSocket {
             zone: zone(odds),
             socket: socket(odds.below(SOCKETS.len())),
         },
@@ -214,6 +215,28 @@ pub fn flip(state: &State) -> Command {
             Mode::Audit => Mode::Enforce,
         },
     }
+}
+
+/// What a look at the claims' paths finds while the daemon runs: of some of them, where they lead now.
+fn reresolve(odds: &Odds, files: &Files, state: &State) -> Command {
+    let held = state.claims.values().map(|claim| &claim.path);
+    let (mut found, mut lost) = (Vec::new(), Vec::new());
+    for path in held.chain(state.lost.keys()) {
+        let at = PATHS.iter().position(|known| known == path);
+        match at.filter(|_| odds.percent(70)) {
+            Some(n) if odds.percent(80) => found.push(Reresolved {
+                path: path.clone(),
+                found: Some((files.object(n), 1)),
+                above: files.above(n),
+            }),
+            Some(_) => lost.push(Unresolved {
+                path: path.clone(),
+                because: "the simulation".into(),
+            }),
+            None => {}
+        }
+    }
+    Command::Reresolve { found, lost }
 }
 
 /// What a new boot finds at every path that the state names; some are gone, some are other objects.

@@ -19,7 +19,7 @@ use syva_actors::writer::Enforcer;
 use syva_model::image::{
     CgroupId, Control, Image, MapWrite, MemberRow, Mode, Origin, Table, ZoneRow,
 };
-use syva_model::kernel::{ControlStore, Kernel as _, KernelError, Rows, TableStore};
+use syva_model::kernel::{ControlStore, Kernel as _, KernelError, Recounted, Rows, TableStore};
 use syva_model::plan::Diff;
 
 use crate::odds::{Broken, Odds};
@@ -226,6 +226,11 @@ impl Maps for Owned {
         cgroups: &[CgroupId],
     ) -> Result<BTreeMap<CgroupId, MemberRow>, KernelError> {
         self.walker.inherited(roots, cgroups)
+    }
+
+    fn recount(&mut self) -> Result<Vec<Recounted>, KernelError> {
+        let mut members = self.table(Table::Members)?;
+        Members::recount(&mut members)
     }
 
     fn survey(&mut self, roots: &BTreeMap<CgroupId, MemberRow>) -> Result<Survey, KernelError> {

@@ -258,7 +258,13 @@ impl Run {
     }
 
     fn submit(&mut self) {
-        self.ask(commands::any(&self.odds, &self.files, &self.cgroups()));
+        let state = &self.model.reference;
+        self.ask(commands::any(
+            &self.odds,
+            &self.files,
+            state,
+            &self.cgroups(),
+        ));
     }
 
     fn ask(&mut self, command: Command) {

@@ -74,6 +74,12 @@ catalog! {
         "Operations refused to callers of the zone";
     ZONE_DENY_OVERFLOW = Counter "syva_zone_deny_overflow_total" [] "{denial}"
         "Denials that are in no zone's count, because the kernel's table of zone pairs was full";
+    ZONE_QUOTA_USED = Gauge "syva_zone_quota_used" ["zone", "share"] "{row}"
+        "Rows that the zone has in tables that all zones share: cgroups made inside it (cgroups), System V objects and keys that it made (ipc); absent for one that never had any";
+    ZONE_QUOTA_LIMIT = Gauge "syva_zone_quota_limit" ["share"] "{row}"
+        "How many of them one zone may have; absent while no zone has any";
+    ZONE_QUOTA_REFUSED = Counter "syva_zone_quota_refused_total" ["zone", "share"] "{request}"
+        "How often the zone wanted more than it may have";
     ESCAPES = Counter "syva_escapes_total" [] "{task}"
         "Processes that were moved out of their zone by one that no zone restricts, such as the host";
     HELPER_ERRORS = Counter "syva_bpf_helper_errors_total" ["site"] "{error}"

@@ -59,6 +59,19 @@ pub struct ZoneDenials {
     pub count: u64,
 }
 
+/// What one zone has of what all zones share.
+#[derive(Clone, Debug)]
+pub struct ZoneShare {
+    /// The zone's name.
+    pub zone: String,
+    /// Of what.
+    pub share: &'static str,
+    /// How many rows.
+    pub held: u64,
+    /// How often it wanted more than it may have.
+    pub refused: u64,
+}
+
 /// One moment.
 #[derive(Clone, Debug)]
 pub struct Figures {
@@ -74,6 +87,8 @@ pub struct Figures {
     pub counters: Option<Counters>,
     /// Its denials by zone.
     pub denials: Vec<ZoneDenials>,
+    /// What zones have of what they share.
+    pub usage: Vec<ZoneShare>,
     /// The state, if it could be asked.
     pub known: Option<Known>,
     /// What is counted in user space.
@@ -149,6 +164,10 @@ impl Source {
                 .as_ref()
                 .map(|counters| self.by_zone(counters))
                 .unwrap_or_default(),
+            usage: counters
+                .as_ref()
+                .map(|counters| self.shares(counters))
+                .unwrap_or_default(),
             counters,
             known,
             counts: self.engine.counts(),
@@ -156,6 +175,16 @@ impl Source {
             drift: self.engine.drift_repaired(),
             exported: self.accounts.as_ref().map(|accounts| accounts.exported()),
         }
+    }
+
+    fn shares(&self, counters: &Counters) -> Vec<ZoneShare> {
+        let named = counters.usage.iter().map(|usage| ZoneShare {
+            zone: self.engine.zone_name(usage.zone),
+            share: usage.share.name(),
+            held: usage.held,
+            refused: usage.refused,
+        });
+        named.collect()
     }
 
     fn by_zone(&self, counters: &Counters) -> Vec<ZoneDenials> {

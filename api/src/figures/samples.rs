@@ -4,6 +4,7 @@ use syva_actors::health::Grade;
 use syva_actors::tally::MembershipResult;
 use syva_model::hook::Hook;
 use syva_model::image::{Mode, Table};
+use syva_model::kernel::Share;
 
 use super::catalog::{self, Metric};
 use super::{Figures, Known, epoch_seconds};
@@ -146,6 +147,17 @@ impl Figures {
             to.count(&catalog::ZONE_DENY, &labels, denials.count);
         }
         to.count(&catalog::ZONE_DENY_OVERFLOW, &[], counters.denials_overflow);
+        for usage in &self.usage {
+            let labels = [usage.zone.as_str(), usage.share];
+            to.count(&catalog::ZONE_QUOTA_USED, &labels, usage.held);
+            to.count(&catalog::ZONE_QUOTA_REFUSED, &labels, usage.refused);
+        }
+        for share in Share::ALL {
+            let any = counters.usage.iter().find(|usage| usage.share == share);
+            if let Some(usage) = any {
+                to.count(&catalog::ZONE_QUOTA_LIMIT, &[share.name()], usage.quota);
+            }
+        }
         to.count(&catalog::ESCAPES, &[], counters.escapes);
         for (site, count) in &counters.error_sites {
             to.count(&catalog::HELPER_ERRORS, &[site], *count);

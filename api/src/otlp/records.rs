@@ -107,7 +107,7 @@ impl Records {
         record.set_observed_timestamp(UNIX_EPOCH + clocks.now);
         record.set_severity_number(Severity::Warn);
         record.set_severity_text("WARN");
-        let (map, key) = (drift.table.name(), &drift.key);
+        let (map, key) = (drift.map, &drift.key);
         let row = |row: &Option<String>| row.clone().unwrap_or_else(|| "no row".into());
         let (found, wanted) = (row(&drift.found), row(&drift.wanted));
         let body = format!("map {map} held {found} at {key}; the journal says {wanted}: repaired");

@@ -17,7 +17,7 @@ use syva_model::hook::Hook;
 use syva_model::image::{CgroupId, Table, ZoneId};
 use syva_model::kernel::{
     Capacity, ControlStore, CounterSource, Counters, DenialCount, EventSource, HookCounters,
-    Kernel, KernelError, LetThrough, Loaded, Prober, SelfTest, TableStore,
+    Kernel, KernelError, LetThrough, Loaded, Prober, SelfTest, Share, TableStore, ZoneUsage,
 };
 use syva_rpc::figures::{Build, Source};
 use syva_rpc::http;
@@ -99,6 +99,13 @@ impl CounterSource for Pretender {
             denials_overflow: 0,
             escapes: 4,
             error_sites: vec![("read_path".into(), 2)],
+            usage: vec![ZoneUsage {
+                zone: ZoneId(1),
+                share: Share::Cgroups,
+                held: 6,
+                quota: 8,
+                refused: 7,
+            }],
         })
     }
 

@@ -7,6 +7,7 @@
  * or the caller is dead before it returns.
  */
 #include "emit.h"
+#include "quota.h"
 #include <bpf/bpf_tracing.h>
 
 static __always_inline void kill_current(enum hook hook)
@@ -90,13 +91,18 @@ static __always_inline void park(__u64 cgroup)
 	__u32 zero = 0;
 	__u64 *epoch = bpf_map_lookup_elem(&member_epoch, &zero);
 	struct member_row row = {};
+	__u32 zone;
 
 	if (!epoch || !read_member(cgroup, &row))
 		return;
+	zone = row.zone;
 	row.zone = ZONE_LIMBO;
-	row.origin = row.root == cgroup ? ORIGIN_JOURNAL : ORIGIN_KERNEL;
-	if (bpf_map_update_elem(&members, &cgroup, &row, BPF_EXIST))
+	if (bpf_map_update_elem(&members, &cgroup, &row, BPF_EXIST)) {
 		count_hook_error(HOOK_CGROUP_ATTACH_TASK, SITE_PARK);
+	} else if (row.origin == ORIGIN_KERNEL) {
+		count_share(zone, SHARE_CGROUPS, -1);
+		count_share(ZONE_LIMBO, SHARE_CGROUPS, 1);
+	}
 	__sync_fetch_and_add(epoch, 1);
 }
 

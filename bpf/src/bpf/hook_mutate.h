@@ -8,6 +8,7 @@
  * does for the caller in a layer of an overlay, and need no CONFIG_SECURITY_PATH.
  */
 #include "node.h"
+#include "quota.h"
 
 /* The answer so far. `entry`: what is told of, or is about to be made. */
 struct change {
@@ -221,7 +222,6 @@ static __always_inline void moves(struct change *change, struct inode *from, str
 
 /* open(2) with O_CREAT. */
 MAKES(inode_create, HOOK_INODE_CREATE, 3)
-MAKES(inode_mkdir, HOOK_INODE_MKDIR, 3)
 /* mknod(2), and bind(2) of a Unix socket to a path. */
 MAKES(inode_mknod, HOOK_INODE_MKNOD, 4)
 MAKES(inode_symlink, HOOK_INODE_SYMLINK, 3)
@@ -241,3 +241,41 @@ CHANGES(inode_removexattr, HOOK_INODE_REMOVEXATTR, xattr_is_idmapped, 2)
 /* Since 6.2 access control lists come here, and not as the extended attributes they are. */
 CHANGES(inode_set_acl, HOOK_INODE_SETXATTR, true, 3)
 CHANGES(inode_remove_acl, HOOK_INODE_REMOVEXATTR, true, 2)
+
+/*
+ * A cgroup beyond what its zone may have is refused here, where mkdir(2) still can be: the kernel
+ * asks of a cgroup's directory as of any. Made all the same it would have no row, and be closed to
+ * its own zone.
+ */
+static __always_inline int makes_cgroup(__u32 maker, struct inode *directory)
+{
+	int full = 0;
+	__u32 zone;
+
+	if (directory->i_sb->s_magic != CGROUP2_MAGIC)
+		return 0;
+	zone = zone_of_cgroup(cgroup_of_inode(directory));
+	if (has_room(zone, SHARE_CGROUPS) ||
+	    flags_of_zone(maker) & (ZONE_FLAG_PRIVILEGED | ZONE_FLAG_AUDIT))
+		return 0;
+	count_refused(zone, SHARE_CGROUPS);
+	asm volatile("%0 = %1" : "=r"(full) : "i"(-ENOSPC)); /* as in answer() */
+	return full;
+}
+
+SEC("lsm/inode_mkdir")
+int inode_mkdir(__u64 *ctx)
+{
+	struct change change = {.hook = HOOK_INODE_MKDIR};
+	int ret = (int)ctx[3];
+
+	if (ret)
+		return ret;
+	if (!current_subject(&change.subject))
+		return 0;
+	touch_directory(&change, (void *)ctx[0], (void *)ctx[1]);
+	ret = conclude(&change);
+	if (ret)
+		return ret;
+	return makes_cgroup(change.subject.zone, (void *)ctx[0]);
+}

@@ -4,6 +4,7 @@
 #define SYVA_IPC_H
 
 #include "emit.h"
+#include "quota.h"
 
 /* The IPC namespace of the host's first process; 0, which is no namespace's, if not known. */
 const volatile __u32 host_ipc_namespace = 0;
@@ -16,38 +17,75 @@ static __always_inline bool in_host_ipc_namespace(void)
 	       BPF_CORE_READ(task, nsproxy, ipc_ns, ns.inum) == host_ipc_namespace;
 }
 
+/* Asked after the last one who could find the object has gone. */
+static __always_inline int forget_ipc(__u64 object)
+{
+	struct ipc_row *row = bpf_map_lookup_elem(&ipc_objects, &object);
+	__u32 zone;
+	int err;
+
+	if (!row)
+		return 0;
+	zone = row->zone;
+	err = bpf_map_delete_elem(&ipc_objects, &object);
+	if (!err)
+		count_share(zone, SHARE_IPC, -1);
+	else if (err != -ENOENT)
+		count_error(SITE_IPC_TABLE);
+	return 0;
+}
+
+/* The hook's return value where there is no room: as in answer(). A zone that nothing is refused to
+ * makes what is nobody's then. */
+static __always_inline int no_room(__u32 zone)
+{
+	int full = 0;
+
+	if (zone != ZONE_HOST && !(flags_of_zone(zone) & (ZONE_FLAG_PRIVILEGED | ZONE_FLAG_AUDIT)))
+		asm volatile("%0 = %1" : "=r"(full) : "i"(-ENOSPC));
+	return full;
+}
+
+static __always_inline bool same_maker(const struct ipc_row *a, const struct ipc_row *b)
+{
+	return a->object == b->object && a->cgroup == b->cgroup && a->zone == b->zone &&
+	       a->kind == b->kind;
+}
+
 /*
  * Writes down who makes the object; the hook's return value. A zoned maker for whom there is no
- * room is refused: its object would pass for the host's. The host's may: that is what it is.
+ * room, in the table or in its zone's share of it, is refused: its object would pass for the
+ * host's. The host's may: that is what it is.
  */
 static __always_inline int record_ipc(__u64 object, enum ipc_kind kind, int ret)
 {
 	struct ipc_row row = {.object = object, .kind = kind};
+	struct ipc_row *there;
 	struct subject subject;
-	int full = 0;
 
 	if (ret)
 		return ret;
 	current_subject(&subject);
 	row.cgroup = subject.cgroup;
 	row.zone = subject.zone;
-	if (!bpf_map_update_elem(&ipc_objects, &object, &row, 0))
+	there = bpf_map_lookup_elem(&ipc_objects, &object);
+	if (there) {
+		/* Written by the program that this one takes the place of: both run for a moment.
+		 */
+		if (same_maker(there, &row))
+			return 0;
+		/* Left by an object whose end was missed. */
+		forget_ipc(object);
+	}
+	if (!take_share(row.zone, SHARE_IPC)) {
+		count_refused(row.zone, SHARE_IPC);
+		return no_room(row.zone);
+	}
+	if (!bpf_map_update_elem(&ipc_objects, &object, &row, BPF_NOEXIST))
 		return 0;
+	count_share(row.zone, SHARE_IPC, -1);
 	count_error(SITE_IPC_TABLE);
-	if (subject.zone != ZONE_HOST &&
-	    !(flags_of_zone(subject.zone) & (ZONE_FLAG_PRIVILEGED | ZONE_FLAG_AUDIT)))
-		asm volatile("%0 = %1" : "=r"(full) : "i"(-ENOSPC)); /* as in answer() */
-	return full;
-}
-
-/* Asked after the last one who could find the object has gone. */
-static __always_inline int forget_ipc(__u64 object)
-{
-	int err = bpf_map_delete_elem(&ipc_objects, &object);
-
-	if (err && err != -ENOENT)
-		count_error(SITE_IPC_TABLE);
-	return 0;
+	return no_room(row.zone);
 }
 
 /*

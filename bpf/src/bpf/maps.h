@@ -108,6 +108,27 @@ struct {
 	__type(value, struct ipc_row);
 } ipc_objects SEC(".maps");
 
+/*
+ * What each zone holds of members and ipc_objects (quota.h). Either side has a map of its own,
+ * since no other addition is atomic between the two: the programs add here, and whatever the daemon
+ * changes or corrects is in the other one; a count is the sum of both, modulo 2^64. Preallocated:
+ * the kernel inserts here, once a zone. As many rows as zones, and some.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 10064);
+	__type(key, __u32);
+	__type(value, struct usage_row);
+} zone_usage SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 10064);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct usage_row);
+} usage_by_daemon SEC(".maps");
+
 /* Not a cache, unlike labels: what is lost here is nobody's. It lives as long as the inode, which
  * where makers are kept is as long as the file. */
 struct {

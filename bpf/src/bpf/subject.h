@@ -47,6 +47,7 @@ static __always_inline bool read_member(__u64 cgroup, struct member_row *copy)
 			return false;
 		copy->root = row->root;
 		copy->zone = row->zone;
+		copy->origin = row->origin;
 		copy->cgroup = row->cgroup;
 		if (copy->cgroup == cgroup)
 			return true;

@@ -103,6 +103,19 @@ struct zone_row {
 	__u32 flags;
 };
 
+/*
+ * What a zone holds of the tables that all zones share, and how often it was refused more: cgroups
+ * that were made inside it, and System V objects and keys that it made.
+ */
+struct usage_row {
+	__u32 zone;
+	__u32 pad;
+	__u64 cgroups;
+	__u64 cgroups_refused;
+	__u64 ipc;
+	__u64 ipc_refused;
+};
+
 /* Both directions of an allowed pair; low < high. */
 struct pair_row {
 	__u32 low;

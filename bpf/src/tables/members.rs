@@ -4,17 +4,18 @@ use std::io;
 use std::sync::Arc;
 
 use syva_model::image::{CgroupId, MapWrite, MemberRow, Origin, Table, ZoneId};
-use syva_model::kernel::{KernelError, Rows, TableStore};
+use syva_model::kernel::{KernelError, Recounted, Rows, Share, TableStore};
 
-use super::{MemberFilter, not_mine, read_failed, write_failed};
+use super::{MemberFilter, Usage, not_mine, read_failed, write_failed};
 use crate::map::{Map, Put};
 use crate::skel::types::{member_origin, member_row};
 
-/// The map and the filter in front of it.
+/// The map, the filter in front of it, and what zones have of it.
 #[derive(Debug)]
 pub(crate) struct Members {
     pub(crate) map: Map<u64, member_row>,
     pub(crate) filter: Arc<MemberFilter>,
+    pub(crate) usage: Arc<Usage>,
 }
 
 /// How often a row may be made and removed by the kernel while it is being replaced.
@@ -39,14 +40,17 @@ impl Members {
     fn put(&self, id: CgroupId, row: MemberRow) -> Result<(), KernelError> {
         let raw = raw(id, row);
         for _ in 0..ATTEMPTS {
+            let Some(old) = self.get(id)? else {
+                if self.insert(id, &raw)? {
+                    return self.usage.moved(None, Some(&raw));
+                }
+                continue;
+            };
             // A replaced row keeps its place in the filter.
             match self.map.put(&id.0, &raw, Put::Existing) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return self.usage.moved(Some(&old), Some(&raw)),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
                 Err(e) => return Err(write_failed(Table::Members, cgroup(id), &e)),
-            }
-            if self.insert(id, &raw)? {
-                return Ok(());
             }
         }
         let busy = io::Error::from(io::ErrorKind::ResourceBusy);
@@ -54,14 +58,22 @@ impl Members {
     }
 
     fn drop(&self, id: CgroupId) -> Result<(), KernelError> {
+        let old = self.get(id)?;
         let deleted = self
             .map
             .delete(&id.0)
             .map_err(|e| write_failed(Table::Members, cgroup(id), &e))?;
         if deleted {
             self.filter.subtract(id.0)?;
+            self.usage.moved(old.as_ref(), None)?;
         }
         Ok(())
+    }
+
+    fn get(&self, id: CgroupId) -> Result<Option<member_row>, KernelError> {
+        self.map
+            .get(&id.0)
+            .map_err(|e| read_failed(Table::Members, &e))
     }
 }
 
@@ -97,11 +109,15 @@ impl TableStore for Members {
     }
 
     fn member(&mut self, id: CgroupId) -> Result<Option<MemberRow>, KernelError> {
-        let row = self
-            .map
-            .get(&id.0)
-            .map_err(|e| read_failed(Table::Members, &e))?;
-        Ok(row.map(|row| cooked(&row)))
+        Ok(self.get(id)?.map(|row| cooked(&row)))
+    }
+
+    fn room(&mut self, zone: ZoneId) -> Result<u64, KernelError> {
+        self.usage.room(zone, Share::Cgroups)
+    }
+
+    fn recount(&mut self) -> Result<Vec<Recounted>, KernelError> {
+        self.usage.recount(&self.map)
     }
 
     fn rows(&mut self) -> Result<Rows, KernelError> {

@@ -5,6 +5,7 @@ mod filter;
 mod host_sockets;
 mod members;
 mod pairs;
+mod usage;
 mod zones;
 
 pub(crate) use claims::Claims;
@@ -12,6 +13,8 @@ pub(crate) use filter::MemberFilter;
 pub(crate) use host_sockets::{HostSockets, path_from};
 pub(crate) use members::Members;
 pub(crate) use pairs::Pairs;
+pub use usage::Quotas;
+pub(crate) use usage::{Usage, usage_rows};
 pub(crate) use zones::Zones;
 
 use std::fmt::Display;

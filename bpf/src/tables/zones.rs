@@ -1,16 +1,19 @@
 //! Zone rows: a zone's flags as a caller.
 
+use std::sync::Arc;
+
 use syva_model::image::{MapWrite, Table, ZoneId, ZoneRow};
 use syva_model::kernel::{KernelError, Rows, TableStore};
 
-use super::{not_mine, read_failed, write_failed};
+use super::{Usage, not_mine, read_failed, write_failed};
 use crate::map::{Map, Put};
 use crate::skel::types::{zone_flag, zone_row};
 
-/// The map.
+/// The map, and what is counted by zone.
 #[derive(Debug)]
 pub(crate) struct Zones {
     pub(crate) map: Map<u32, zone_row>,
+    pub(crate) usage: Arc<Usage>,
 }
 
 fn raw(id: ZoneId, row: ZoneRow) -> zone_row {
@@ -47,7 +50,11 @@ impl TableStore for Zones {
             MapWrite::DropZone(id) => (id, self.map.delete(&id.0).map(drop)),
             other => return Err(not_mine(Table::Zones, other)),
         };
-        result.map_err(|e| write_failed(Table::Zones, format!("zone {id}"), &e))
+        result.map_err(|e| write_failed(Table::Zones, format!("zone {id}"), &e))?;
+        match step {
+            MapWrite::DropZone(id) => self.usage.forget(*id),
+            _ => Ok(()),
+        }
     }
 
     fn rows(&mut self) -> Result<Rows, KernelError> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use syva_bpf::Quotas;
 use syva_model::image::Mode;
 use syva_model::kernel::Capacity;
 use syva_rpc::client::DEFAULT_SOCKET;
@@ -94,6 +95,14 @@ pub struct Args {
     /// How many sockets of the host may be given to zones.
     #[arg(long, default_value_t = Capacity::default().host_sockets, value_parser = at_least_one())]
     pub max_host_sockets: u32,
+
+    /// How many cgroups one zone may make inside its own. [default: a quarter of --max-members]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub zone_cgroups: Option<u32>,
+
+    /// How many System V objects and keys one zone may make. [default: 16384, a quarter of what all may]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub zone_ipc: Option<u32>,
 }
 
 /// The node's mode, as the command line spells it.
@@ -149,6 +158,14 @@ impl Args {
             claims: self.max_claims,
             pairs: self.max_pairs,
             host_sockets: self.max_host_sockets,
+        }
+    }
+
+    /// How much one zone may take of what all zones share.
+    pub fn quotas(&self) -> Quotas {
+        Quotas {
+            cgroups: self.zone_cgroups,
+            ipc: self.zone_ipc,
         }
     }
 }

@@ -144,7 +144,7 @@ fn kernel(args: &Args) -> Result<BoxedKernel> {
     let Backend::Libbpf = args.backend else {
         return Ok(Box::new(MemoryKernel::new()));
     };
-    let kernel = LibbpfKernel::new(args.cgroup_root.clone());
+    let kernel = LibbpfKernel::new(args.cgroup_root.clone()).with_quotas(args.quotas());
     if let Some(dir) = &args.pin_dir.0 {
         return Ok(Box::new(kernel.pinned_in(dir.clone())));
     }

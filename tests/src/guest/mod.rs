@@ -31,6 +31,7 @@ pub mod ordinary;
 pub mod podman;
 pub mod preempt;
 mod queues;
+pub mod quota;
 pub mod raw;
 pub mod reresolve;
 mod signalling;

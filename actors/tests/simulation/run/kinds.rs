@@ -3,7 +3,7 @@
 use syva_model::command::Command;
 
 /// How many kinds there are.
-const KINDS: usize = 16;
+const KINDS: usize = 17;
 
 /// How many entries of each kind there were, with what it is called.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,5 +49,6 @@ const fn number(command: &Command) -> usize {
         Command::DenyHostSocket { .. } => 13,
         Command::Prune { .. } => 14,
         Command::AcceptLoss { .. } => 15,
+        Command::Reresolve { .. } => 16,
     }
 }
