@@ -1,12 +1,14 @@
 //! Commands: what clients and the daemon itself ask for, together with the facts that were looked up
 //! for them. A command is complete: folding it needs nothing but the state before it (I2).
 
+mod facts;
+
 use serde::{Deserialize, Serialize};
 
 use crate::entry::Hash;
-use crate::host_socket::SocketKey;
-use crate::image::{CgroupId, Mode, ObjectKey, Scope};
+use crate::image::{CgroupId, Mode};
 use crate::name::{Party, ZoneName};
+pub use facts::{Above, ClaimFacts, Reresolved, SocketFacts, SocketReresolved, Unresolved};
 
 /// What a zone is as a caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -83,47 +85,6 @@ impl Policy {
     }
 }
 
-/// A path and what it was found to be.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClaimFacts {
-    /// The path as it was asked for.
-    pub asked: String,
-    /// The same path free of symlinks, which is what is resolved again later.
-    pub path: String,
-    /// The object that was found there, as the kernel names it.
-    pub object: ObjectKey,
-    /// Its inode generation.
-    pub generation: u64,
-    /// How far the claim reaches.
-    pub scope: Scope,
-    /// The directories that the path leads through. Entries of before they were recorded have none.
-    #[serde(default)]
-    pub above: Vec<Above>,
-}
-
-/// A directory above what is claimed: renamed, something else would be found at the claim's path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Above {
-    /// The directory, as the kernel names it.
-    pub object: ObjectKey,
-    /// Its inode generation.
-    pub generation: u64,
-}
-
-/// A host socket's path, or its abstract name, and what the kernel knows it by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SocketFacts {
-    /// The path or name (`@NAME`) as it was asked for.
-    pub asked: String,
-    /// The same, its directory free of symlinks.
-    pub path: String,
-    /// The socket that is or will be there.
-    pub socket: SocketKey,
-}
-
 /// Identifies one run of the kernel (`/proc/sys/kernel/random/boot_id`).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -169,41 +130,6 @@ impl std::fmt::Debug for BootId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "BootId({self})")
     }
-}
-
-/// What became of a claimed path when it was looked up again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Reresolved {
-    /// The claim's path.
-    pub path: String,
-    /// The object found there now and its generation, or nothing: the claim is lost until the path
-    /// is there again.
-    pub found: Option<(ObjectKey, u64)>,
-    /// The directories that the path leads through now.
-    #[serde(default)]
-    pub above: Vec<Above>,
-}
-
-/// A claimed path that leads to nothing that can be claimed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Unresolved {
-    /// The claim's path.
-    pub path: String,
-    /// What is the matter with it, for people.
-    pub because: String,
-}
-
-/// What became of a given host socket's path when it was looked up again.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SocketReresolved {
-    /// The socket's path.
-    pub path: String,
-    /// What a socket there is known by now, or nothing: what was given is lost until the path can be
-    /// looked up again.
-    pub found: Option<SocketKey>,
 }
 
 /// Where a container runs, as its orchestrator names it. Recorded for people.

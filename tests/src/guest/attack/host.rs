@@ -1,4 +1,4 @@
-//! The doors through which root in a container becomes root on the host. Each is tried so that it does no
+//! The files through which root in a container becomes root on the host. Each is tried so that it does no
 //! harm where it opens: by writing what is there already, or nothing.
 
 use std::fs::{self, File};
@@ -11,76 +11,9 @@ use nix::mount::{MsFlags, mount};
 use super::aim::Aim;
 use super::mounts::private;
 use super::sys::{self, call, text};
-use super::tasks::perf;
 use super::technique::{Technique, node};
 
 pub const ALL: &[Technique] = &[
-    node(
-        "init_module(2)",
-        |_, _| {
-            // Not a module, which is seen after the hooks were asked.
-            let image = [0_u8; 64];
-            let done = call(
-                libc::SYS_init_module,
-                [image.as_slice().into(), 64.into(), c"".into()],
-            );
-            after_the_hooks(done.map(drop), libc::ENOEXEC)
-        },
-        uses_files,
-    ),
-    node(
-        "finit_module(2)",
-        |_, own| {
-            let file = File::open(own.path("other"))?;
-            let done = call(
-                libc::SYS_finit_module,
-                [sys::fd(&file), c"".into(), 0.into()],
-            );
-            after_the_hooks(done.map(drop), libc::ENOEXEC)
-        },
-        uses_files,
-    ),
-    node(
-        "delete_module(2)",
-        |_, _| {
-            let none = c"syva_no_such_module".into();
-            let done = call(libc::SYS_delete_module, [none, 0.into()]);
-            after_the_hooks(done.map(drop), libc::ENOENT)
-        },
-        uses_files,
-    ),
-    node(
-        "kexec_load(2)",
-        |_, _| {
-            call(
-                libc::SYS_kexec_load,
-                [0.into(), 0.into(), 0.into(), 0.into()],
-            )
-            .map(drop)
-        },
-        uses_files,
-    )
-    .lacking(&[libc::ENOSYS]),
-    node(
-        "kexec_file_load(2)",
-        |_, own| {
-            let file = File::open(own.path("other"))?;
-            let no_initrd = 4;
-            let done = call(
-                libc::SYS_kexec_file_load,
-                [
-                    sys::fd(&file),
-                    (-1).into(),
-                    1.into(),
-                    c"".into(),
-                    no_initrd.into(),
-                ],
-            );
-            after_the_hooks(done.map(drop), libc::ENOEXEC)
-        },
-        uses_files,
-    )
-    .lacking(&[libc::ENOSYS]),
     node(
         "/dev/mem",
         |_, _| opens("/dev/mem"),
@@ -310,123 +243,6 @@ pub const ALL: &[Technique] = &[
     )
     .lacking(&[libc::ENOENT]),
     node(
-        "perf_event_open(2) of a processor",
-        |_, _| perf(-1, 0),
-        |_, _| perf(0, -1),
-    ),
-    node(
-        "TIOCSTI on the host's terminal",
-        |_, _| {
-            let terminal = sys::open(Path::new(TERMINAL), libc::O_RDWR | libc::O_NOCTTY)?;
-            call(
-                libc::SYS_ioctl,
-                [
-                    sys::fd(&terminal),
-                    sys::Arg::Number(libc::TIOCSTI as i64),
-                    c"x".into(),
-                ],
-            )
-            .map(drop)
-        },
-        uses_files,
-    )
-    .lacking(&[libc::EIO]),
-    node(
-        "iopl(2)",
-        |_, _| call(libc::SYS_iopl, [3.into()]).map(drop),
-        uses_files,
-    )
-    .lacking(&[libc::ENOSYS]),
-    node(
-        "ioperm(2)",
-        |_, _| call(libc::SYS_ioperm, [0x80.into(), 1.into(), 1.into()]).map(drop),
-        uses_files,
-    )
-    .lacking(&[libc::ENOSYS]),
-    node(
-        "reboot(2) from a process whose children are to have another pid namespace",
-        |_, _| {
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWPID)?;
-            let (one, two, off) = (0xfee1_dead_u32, 672_274_793, 0);
-            call(
-                libc::SYS_reboot,
-                [one.into(), two.into(), off.into(), 0.into()],
-            )
-            .map(drop)
-        },
-        uses_files,
-    ),
-    node(
-        "reboot(2)",
-        |_, _| {
-            // Only what Ctrl-Alt-Del does.
-            let (one, two, off) = (0xfee1_dead_u32, 672_274_793, 0);
-            call(
-                libc::SYS_reboot,
-                [one.into(), two.into(), off.into(), 0.into()],
-            )
-            .map(drop)
-        },
-        uses_files,
-    ),
-    node(
-        "clock_settime(2)",
-        |_, _| {
-            let mut now = [0; 16];
-            call(
-                libc::SYS_clock_gettime,
-                [0.into(), now.as_mut_slice().into()],
-            )?;
-            call(libc::SYS_clock_settime, [0.into(), now.as_slice().into()]).map(drop)
-        },
-        |_, _| {
-            let mut now = [0; 16];
-            call(
-                libc::SYS_clock_gettime,
-                [0.into(), now.as_mut_slice().into()],
-            )
-            .map(drop)
-        },
-    ),
-    node(
-        "sethostname(2) of the host",
-        |_, _| {
-            let name = fs::read_to_string("/proc/sys/kernel/hostname")?;
-            let name = name.trim_end();
-            let length = name.len();
-            let name = text(name)?;
-            call(libc::SYS_sethostname, [(&name).into(), length.into()]).map(drop)
-        },
-        |_, _| {
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUTS)?;
-            call(libc::SYS_sethostname, [c"own".into(), 3.into()]).map(drop)
-        },
-    )
-    .known("the name of a zone that shares the namespace of names with the host"),
-    node(
-        "syslog(2), clearing",
-        |_, _| {
-            const CLEAR: i32 = 5;
-            call(libc::SYS_syslog, [CLEAR.into(), 0.into(), 0.into()]).map(drop)
-        },
-        uses_files,
-    ),
-    node(
-        "acct(2)",
-        |_, _| call(libc::SYS_acct, [0.into()]).map(drop),
-        uses_files,
-    )
-    .lacking(&[libc::ENOSYS]),
-    node(
-        "swapoff(2)",
-        |_, _| {
-            let done = call(libc::SYS_swapoff, [c"/dev/vda".into()]);
-            after_the_hooks(done.map(drop), libc::EINVAL)
-        },
-        uses_files,
-    )
-    .lacking(&[libc::ENOSYS]),
-    node(
         "binfmt_misc, by a mount of one's own",
         |_, own| {
             private()?;
@@ -444,17 +260,6 @@ pub const ALL: &[Technique] = &[
     )
     .lacking(&[libc::ENODEV]),
 ];
-
-/// A terminal of the host's.
-pub const TERMINAL: &str = "/run/attack/terminal";
-
-/// An error that comes after the question whether it may be done: it might have been.
-fn after_the_hooks(done: io::Result<()>, then: i32) -> io::Result<()> {
-    match done {
-        Err(error) if error.raw_os_error() == Some(then) => Ok(()),
-        done => done,
-    }
-}
 
 fn opens(path: &str) -> io::Result<()> {
     File::open(path).map(drop)
@@ -480,7 +285,7 @@ fn own_sysctl(_: &Aim, _: &Aim) -> io::Result<()> {
 }
 
 /// What a program does all day.
-fn uses_files(it: &Aim, own: &Aim) -> io::Result<()> {
+pub fn uses_files(it: &Aim, own: &Aim) -> io::Result<()> {
     fs::read(it.path("secret"))?;
     fs::write(own.path("new"), "text")
 }

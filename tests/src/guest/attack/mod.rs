@@ -6,6 +6,7 @@
 //! attacker on its own, or as ordinary programs use the same interface, which must work.
 
 pub mod aim;
+mod calls;
 mod cgroups;
 mod changes;
 mod elf;
@@ -112,7 +113,7 @@ impl Field {
         let terminal = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC)?;
         grantpt(&terminal)?;
         unlockpt(&terminal)?;
-        std::os::unix::fs::symlink(ptsname_r(&terminal)?, host::TERMINAL)?;
+        std::os::unix::fs::symlink(ptsname_r(&terminal)?, calls::TERMINAL)?;
         Ok(Field {
             _terminal: terminal,
             attacker: side("attacker")?,

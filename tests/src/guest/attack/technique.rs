@@ -5,7 +5,7 @@ use std::io;
 use nix::libc;
 
 use super::aim::Aim;
-use super::{cgroups, changes, engine, files, host, ipc, mounts, programs, sockets, tasks};
+use super::{calls, cgroups, changes, engine, files, host, ipc, mounts, programs, sockets, tasks};
 
 /// An attempt: on what, and what the attacker has itself. It succeeds only if it had its effect.
 pub type Attempt = fn(&Aim, &Aim) -> io::Result<()>;
@@ -180,9 +180,14 @@ pub const ALL: &[Group] = &[
         techniques: engine::ALL,
     },
     Group {
-        name: "The host",
+        name: "The host, by its files",
         anew: false,
         techniques: host::ALL,
+    },
+    Group {
+        name: "The host, by system calls",
+        anew: false,
+        techniques: calls::ALL,
     },
 ];
 

@@ -15,6 +15,7 @@ mod makers;
 mod mutations;
 mod openings;
 mod overlays;
+mod relabelling;
 mod socket_forms;
 mod sockets;
 mod tasks;
