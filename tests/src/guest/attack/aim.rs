@@ -5,8 +5,9 @@ use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, ExitStatus, Stdio};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::libc;
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,9 @@ use super::elf;
 use super::sys::{self, call, text};
 use super::unix;
 use crate::guest::{Failure, actor};
+
+/// How long the daemon may take, under emulation, until a cgroup is its zone's again.
+const RESTORED: Duration = Duration::from_secs(20);
 
 /// What is in every secret, and in the memory of every victim.
 pub const SECRET: &[u8] = b"this is the secret of its owner!";
@@ -160,7 +164,24 @@ impl Side {
     }
 
     /// Starts the process again, with all that it has.
+    ///
+    /// A cgroup that a foreign process was pulled into is nobody's until the daemon has put that right, and
+    /// what starts there meanwhile is refused even its own files: that is waited for.
     pub fn revive(&mut self) -> Result<(), Failure> {
+        let begun = Instant::now();
+        loop {
+            match self.start()? {
+                Ok(()) => return Ok(()),
+                Err(status) if status.code() == Some(libc::EPERM) && begun.elapsed() < RESTORED => {
+                    thread::sleep(Duration::from_millis(200));
+                }
+                // Its status is the error it met.
+                Err(status) => return Err(format!("{} ends: {status}", self.aim.name).into()),
+            }
+        }
+    }
+
+    fn start(&mut self) -> Result<Result<(), ExitStatus>, Failure> {
         self.bury();
         for entry in fs::read_dir(&self.aim.dir)? {
             let path = entry?.path();
@@ -180,14 +201,12 @@ impl Side {
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line)?;
         let Ok(had) = serde_json::from_str::<Aim>(&line) else {
-            // Its status is the error it met.
-            let ended = child.wait()?;
-            return Err(format!("{} says {line:?} and ends: {ended}", self.aim.name).into());
+            return Ok(Err(child.wait()?));
         };
         let cgroup = self.aim.cgroup.clone();
         self.aim = Aim { cgroup, ..had };
         self.victim = Some(child);
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn bury(&mut self) {
