@@ -29,6 +29,7 @@ use crate::outcome::{CommandError, Done};
 use crate::plant::{Materials, Plant};
 use crate::reconciler::{ReconcilerMsg, Report};
 use crate::request::Request;
+use crate::resolve::names;
 use crate::supervisor::{Supervisor, SupervisorMsg};
 use crate::tally::{Counts, Tally};
 use crate::vantage::Vantage;
@@ -217,9 +218,14 @@ impl Engine {
         let prober = prober.map_err(CommandError::Lookup)?;
         let (tree, vantage) = (self.plant.tree.clone(), self.plant.vantage.clone());
         let span = tracing::debug_span!("resolve");
-        let resolve = move || span.in_scope(|| request.resolve(&*prober, &tree, &vantage));
+        let resolve = move || {
+            let command = span.in_scope(|| request.resolve(&*prober, &tree, &vantage))?;
+            let notes = names::notes(&vantage, &command);
+            Ok::<_, CommandError>((command, notes))
+        };
         let resolved = tokio::task::spawn_blocking(resolve).await;
-        let command = Box::new(resolved.map_err(|_| Gone("look-up"))??);
+        let (command, notes) = resolved.map_err(|_| Gone("look-up"))??;
+        let command = Box::new(command);
         let span = tracing::Span::current();
         let message = |reply| WriterMsg::Submit {
             command,
@@ -228,7 +234,9 @@ impl Engine {
             span,
             reply,
         };
-        self.plant.writer.call(message).await?
+        let mut done = self.plant.writer.call(message).await??;
+        done.reply.notes.extend(notes);
+        Ok(done)
     }
 
     /// Asks something of the state.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use syva_model::hook::ObjectKind;
-use syva_model::kernel::KernelEvent;
+use syva_model::kernel::{KernelEvent, LINKED};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
@@ -243,6 +243,9 @@ fn describe(kernel: KernelEvent, atlas: &Atlas) -> Denial {
     let path = match claimed {
         Some(claim) if kernel.depth == 0 => claim,
         Some(claim) if kernel.depth == 1 => format!("{claim}/{}", kernel.name),
+        Some(claim) if kernel.depth == LINKED => {
+            format!("{} (linked out of {claim})", kernel.name)
+        }
         // What lies between is not in the event.
         Some(claim) => format!("{claim}/…/{}", kernel.name),
         None => match kernel.kind {

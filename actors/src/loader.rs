@@ -6,7 +6,8 @@ use std::time::Instant;
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use syva_model::image::Table;
 use syva_model::kernel::{
-    Capacity, ControlStore, CounterSource, EventSource, Kernel, KernelError, Prober, TableStore,
+    Capacity, ControlStore, CounterSource, EventSource, Kernel, KernelError, LinkStore, Prober,
+    TableStore,
 };
 
 use tokio::task::block_in_place;
@@ -35,6 +36,8 @@ pub enum LoaderMsg {
     Prober(RpcReplyPort<Result<Arc<dyn Prober>, KernelError>>),
     /// The counters.
     Counters(RpcReplyPort<Result<Arc<dyn CounterSource>, KernelError>>),
+    /// The files that were linked out of claims.
+    Links(RpcReplyPort<Result<Arc<dyn LinkStore>, KernelError>>),
     /// Detach everything.
     Unload(RpcReplyPort<Result<(), KernelError>>),
     /// Look for failures in the kernel, and again after a while.
@@ -141,6 +144,7 @@ impl Actor for Loader {
             LoaderMsg::Events(reply) => answer(reply, kernel.events()),
             LoaderMsg::Prober(reply) => answer(reply, kernel.prober()),
             LoaderMsg::Counters(reply) => answer(reply, kernel.counters()),
+            LoaderMsg::Links(reply) => answer(reply, kernel.links()),
             LoaderMsg::Unload(reply) => answer(reply, kernel.unload()),
             LoaderMsg::Look => {
                 block_in_place(|| state.look());

@@ -1,7 +1,7 @@
 //! The in-memory backend (D15): holds what a kernel would, enforces nothing and says so. Everything
 //! above the kernel runs on it, on any machine, and tests break it on purpose.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,7 +12,8 @@ use syva_model::image::{
 };
 use syva_model::kernel::{
     Capacity, ControlStore, CounterSource, Counters, EventSource, HookCounters, HookState, Kernel,
-    KernelError, KernelEvent, LetThrough, Loaded, ObjectFacts, Prober, Rows, TableStore,
+    KernelError, KernelEvent, LetThrough, LinkStore, Linked, Loaded, ObjectFacts, Prober, Rows,
+    TableStore,
 };
 
 /// A kernel's maps, in memory. Clones share them.
@@ -28,6 +29,8 @@ struct Inside {
     writes: u64,
     loads: u64,
     recording: Option<Vec<MapWrite>>,
+    links: BTreeMap<ObjectKey, Linked>,
+    links_restored: bool,
 }
 
 /// What goes wrong, once or until it is mended.
@@ -84,6 +87,21 @@ impl MemoryKernel {
     /// Changes the maps behind everyone's back.
     pub fn tamper(&self, change: impl FnOnce(&mut Image)) {
         change(&mut self.inside().image);
+    }
+
+    /// The kernel notes that a file was linked out of a claim.
+    pub fn link(&self, linked: Linked) {
+        self.inside().links.insert(linked.object, linked);
+    }
+
+    /// The kernel notes that a file is gone that was linked out of a claim.
+    pub fn unlink(&self, object: ObjectKey) {
+        self.inside().links.remove(&object);
+    }
+
+    /// The files that were linked out of claims.
+    pub fn linked(&self) -> Vec<Linked> {
+        self.inside().links.values().cloned().collect()
     }
 
     /// Breaks something, or mends it.
@@ -201,7 +219,44 @@ impl Kernel for MemoryKernel {
         Ok(Arc::new(self.clone()))
     }
 
+    fn links(&self) -> Result<Arc<dyn LinkStore>, KernelError> {
+        Ok(Arc::new(self.clone()))
+    }
+
     fn unload(&mut self) -> Result<(), KernelError> {
+        Ok(())
+    }
+}
+
+impl LinkStore for MemoryKernel {
+    fn is_restored(&self) -> Result<bool, KernelError> {
+        Ok(self.inside().links_restored)
+    }
+
+    fn held(&self) -> Result<Vec<Linked>, KernelError> {
+        Ok(self.linked())
+    }
+
+    fn restore(&self, linked: &[Linked]) -> Result<(), KernelError> {
+        let mut inside = self.inside();
+        for linked in linked {
+            let row = inside.links.entry(linked.object);
+            row.or_insert_with(|| linked.clone());
+        }
+        inside.links_restored = true;
+        Ok(())
+    }
+
+    fn forget(&self, linked: &[Linked]) -> Result<(), KernelError> {
+        let mut inside = self.inside();
+        for linked in linked {
+            let held = inside.links.get(&linked.object);
+            if held.is_some_and(|held| {
+                (held.generation, held.claim) == (linked.generation, linked.claim)
+            }) {
+                inside.links.remove(&linked.object);
+            }
+        }
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use syva_model::image::{CgroupId, Control, MapWrite, MemberRow, Table, ZoneId};
 use syva_model::kernel::{
     Capacity, ControlStore, CounterSource, Counters, EventSource, Kernel, KernelError, LetThrough,
-    Loaded, Prober, Recounted, Rows, TableStore, ZoneUsage,
+    LinkStore, Linked, Loaded, Prober, Recounted, Rows, TableStore, ZoneUsage,
 };
 
 use crate::ledger::Clock;
@@ -71,8 +71,48 @@ impl Kernel for Metered {
         }))
     }
 
+    fn links(&self) -> Result<Arc<dyn LinkStore>, KernelError> {
+        Ok(Arc::new(MeteredLinks {
+            store: self.kernel.links()?,
+            tally: self.tally.clone(),
+        }))
+    }
+
     fn unload(&mut self) -> Result<(), KernelError> {
         self.kernel.unload()
+    }
+}
+
+struct MeteredLinks {
+    store: Arc<dyn LinkStore>,
+    tally: Tally,
+}
+
+impl MeteredLinks {
+    fn counted<T>(
+        &self,
+        operation: &'static str,
+        outcome: Result<T, KernelError>,
+    ) -> Result<T, KernelError> {
+        outcome.inspect_err(|_| self.tally.map_error(operation, "links"))
+    }
+}
+
+impl LinkStore for MeteredLinks {
+    fn is_restored(&self) -> Result<bool, KernelError> {
+        self.counted("read", self.store.is_restored())
+    }
+
+    fn held(&self) -> Result<Vec<Linked>, KernelError> {
+        self.counted("read", self.store.held())
+    }
+
+    fn restore(&self, linked: &[Linked]) -> Result<(), KernelError> {
+        self.counted("write", self.store.restore(linked))
+    }
+
+    fn forget(&self, linked: &[Linked]) -> Result<(), KernelError> {
+        self.counted("write", self.store.forget(linked))
     }
 }
 

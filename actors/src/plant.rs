@@ -199,6 +199,7 @@ impl Plant {
                 tables: self.maps.clone(),
                 control: self.control.clone(),
                 membership: self.membership.clone(),
+                loader: self.loader.clone(),
             },
             listeners: Listeners {
                 health: self.health.clone(),

@@ -1,7 +1,9 @@
 //! Resolution: looks up the facts a command needs before it is admitted — what a path is, where a
 //! cgroup lies. It blocks, and nothing of it is in the fold.
 
+pub mod links;
 pub mod lookout;
+pub mod names;
 pub mod sockets;
 
 use std::os::fd::AsFd as _;

@@ -27,12 +27,12 @@ use crate::loader::LoaderMsg;
 use crate::outcome::{CommandError, Done};
 use crate::park::Park;
 use crate::reconciler::{Desired, ReconcilerMsg};
-use crate::resolve;
+use crate::resolve::{self, links::news};
 use crate::standing::Standing;
 use crate::vantage::Vantage;
 pub use desk::{Desk, Enforcer, Glance, JOURNAL, REFUSED, Surroundings};
-use lookout::Lookouts;
 pub use lookout::{LOST, Looked, NOT_FOLLOWED, UNSEEN};
+use lookout::{Lookouts, settle};
 
 /// A question about the state, answered between two batches: it waits for the batch in hand, and does not
 /// cut that short, or those who ask would take from those who command what sharing a flush gains.
@@ -217,7 +217,13 @@ impl WriterState {
         looked: Looked,
         myself: &ActorRef<WriterMsg>,
     ) -> Result<(), ActorProcessingErr> {
-        let command = self.lookouts.back(looked, self.desk.state());
+        let Looked {
+            lookout,
+            sightings,
+            linked,
+        } = looked;
+        let state = self.desk.state();
+        let command = self.lookouts.back(lookout, sightings, state);
         let refused = match command {
             None => None,
             Some(command) => {
@@ -229,6 +235,13 @@ impl WriterState {
             .followed(refused.as_ref().map(|(_, error)| error));
         if let Some((ticket, error)) = refused {
             ticket.answer(Err(error));
+        }
+        if let Some((held, store)) = linked {
+            let mut news = news(self.desk.state(), &held);
+            if let Some(command) = news.command.take() {
+                self.take(command, own_peer(), Ticket::own(), myself)?;
+            }
+            settle(store, news);
         }
         Ok(())
     }

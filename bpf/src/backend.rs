@@ -8,8 +8,8 @@ use libbpf_rs::MapHandle;
 use syva_host::{Finding, Host};
 use syva_model::image::Table;
 use syva_model::kernel::{
-    Capacity, ControlStore, CounterSource, EventSource, Kernel, KernelError, Loaded, Prober, Share,
-    TableStore,
+    Capacity, ControlStore, CounterSource, EventSource, Kernel, KernelError, LinkStore, Loaded,
+    Prober, Share, TableStore,
 };
 
 use crate::control::ControlMap;
@@ -22,7 +22,9 @@ use crate::mapped::Mapped;
 use crate::missed::MissedMoves;
 use crate::pins::{Pins, release};
 use crate::skel::BUILD;
-use crate::tables::{Claims, HostSockets, MemberFilter, Members, Pairs, Quotas, Usage, Zones};
+use crate::tables::{
+    Claims, HostSockets, Links, MemberFilter, Members, Pairs, Quotas, Usage, Zones,
+};
 use crate::{error, selftest, vantage};
 
 /// The real kernel.
@@ -230,6 +232,14 @@ impl Kernel for LibbpfKernel {
             usage: Some(Arc::clone(&running.usage)),
             cpus: libbpf_rs::num_possible_cpus()
                 .map_err(|e| error::from_libbpf("count the possible", "CPUs", &e))?,
+        }))
+    }
+
+    fn links(&self) -> Result<Arc<dyn LinkStore>, KernelError> {
+        let maps = &self.running()?.programs.skel.maps;
+        Ok(Arc::new(Links {
+            map: Map::new(maps.links.as_fd(), "links")?,
+            moves: Mapped::new(maps.move_epoch.as_fd(), "move_epoch", 8)?,
         }))
     }
 

@@ -32,6 +32,8 @@ pub(crate) enum Companion {
     Rename,
     /// Labels cached before a file got another name are stale.
     Link,
+    /// Files that were linked out of their claims, and are gone, are forgotten.
+    Gone,
     /// Overlays that the host made are known, by the mounts of their layers…
     PrivateMount,
     /// … and by their superblocks.
@@ -62,11 +64,12 @@ pub(crate) enum Companion {
 }
 
 /// In the order of attaching: nothing may be decided before what it rests on is kept true.
-const COMPANIONS: [Companion; 20] = [
+const COMPANIONS: [Companion; 21] = [
     Companion::CgroupMkdir,
     Companion::CgroupRelease,
     Companion::Rename,
     Companion::Link,
+    Companion::Gone,
     Companion::PrivateMount,
     Companion::Superblock,
     Companion::SetAcl,
@@ -94,6 +97,7 @@ impl Companion {
             Companion::CgroupRelease => &progs.cgroup_release,
             Companion::Rename => &progs.vfs_rename_exit,
             Companion::Link => &progs.vfs_link_exit,
+            Companion::Gone => &progs.inode_free_security,
             Companion::PrivateMount => &progs.clone_private_mount_exit,
             Companion::Superblock => &progs.superblock_made,
             Companion::IoctlCompat => &progs.file_ioctl_compat,
@@ -284,6 +288,9 @@ impl Programs {
                     Companion::Link => {
                         "vfs_link: what is linked into a claim and unlinked outside keeps its old label"
                     }
+                    Companion::Gone => {
+                        "inode_free_security: files that were linked out of claims fill the table"
+                    }
                     Companion::PrivateMount => {
                         "clone_private_mount: layers of the host's overlays are judged as well"
                     }
@@ -363,6 +370,7 @@ fn size(open: &mut OpenSyvaSkel<'_>, capacity: &Capacity) -> Result<(), KernelEr
         (&mut maps.zones, capacity.zones),
         (&mut maps.members, capacity.members),
         (&mut maps.claims, capacity.claim_rows()),
+        (&mut maps.links, capacity.claims),
         (&mut maps.pairs, capacity.pairs),
         (&mut maps.host_sockets, capacity.host_sockets),
         (&mut maps.zone_usage, usage_rows(capacity)),

@@ -29,6 +29,7 @@ macro_rules! plain {
 plain! {
     object_key: 24,
     claim_row: 40,
+    link_row: 128,
     member_row: 24,
     zone_row: 8,
     usage_row: 40,

@@ -171,4 +171,11 @@ pub(crate) const SITES: &[(&str, &str, &str, bool)] = &[
         "a mount is shared by more than are looked at; refused to zoned callers",
         HARMLESS,
     ),
+    (
+        "LINK",
+        "link",
+        "a file was linked out of its claim by the host, and that could not be recorded: the other name is \
+         nobody's",
+        LETS_THROUGH,
+    ),
 ];

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::entry::Hash;
 use crate::image::{CgroupId, Mode};
 use crate::name::{Party, ZoneName};
-pub use facts::{Above, ClaimFacts, Reresolved, SocketFacts, SocketReresolved, Unresolved};
+pub use facts::{
+    Above, ClaimFacts, LinkFacts, Reresolved, SocketFacts, SocketReresolved, Unresolved,
+};
 
 /// What a zone is as a caller.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -282,6 +284,16 @@ pub enum Command {
         #[serde(default)]
         lost: Vec<Unresolved>,
     },
+    /// The daemon found that files were given names outside the claims they lay in, or that such files are
+    /// gone.
+    Link {
+        /// Files that have such names.
+        #[serde(default)]
+        made: Vec<LinkFacts>,
+        /// Files that had, and are no more.
+        #[serde(default)]
+        gone: Vec<LinkFacts>,
+    },
     /// The daemon found that a member's cgroup is gone.
     CgroupGone {
         /// The container.
@@ -341,6 +353,7 @@ impl Command {
             Command::SetZoneMode { .. } => "set_zone_mode",
             Command::Boot { .. } => "boot",
             Command::Reresolve { .. } => "reresolve",
+            Command::Link { .. } => "link",
             Command::CgroupGone { .. } => "cgroup_gone",
             Command::AllowHostSocket { .. } => "allow_host_socket",
             Command::DenyHostSocket { .. } => "deny_host_socket",

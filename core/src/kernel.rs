@@ -3,6 +3,7 @@
 //! `syva-bpf` implements it with libbpf; `syva-actors` has an in-memory backend that never claims to
 //! enforce. Implementations are synchronous; each store is owned by exactly one actor.
 
+mod links;
 mod usage;
 
 use std::fmt;
@@ -16,6 +17,7 @@ use crate::host_socket::Grant;
 use crate::image::{
     CgroupId, ClaimRow, Control, MapWrite, MemberRow, ObjectKey, Pair, Table, ZoneId, ZoneRow,
 };
+pub use links::{LinkStore, Linked};
 pub use usage::{Recounted, Share, ZoneUsage};
 
 /// A failure of the kernel side: what was tried, on what, what the kernel said, what to do.
@@ -187,7 +189,7 @@ pub struct KernelEvent {
     pub inode: u64,
     /// The claim that gave the object its zone, for objects labelled by one.
     pub claim: Option<ObjectKey>,
-    /// How many levels below the claim the object lies (0: the claimed object itself).
+    /// How many levels below the claim the object lies (0: the claimed object itself), or [`LINKED`].
     pub depth: u32,
     /// The object's own name (last path component, or a socket's bound name), lossy UTF-8.
     pub name: String,
@@ -196,6 +198,10 @@ pub struct KernelEvent {
     /// The sequence being written then.
     pub applying: u64,
 }
+
+/// Instead of a depth: it does not lie below the claim by the name it was reached by, but did by another when
+/// that name was made ([`Linked`]).
+pub const LINKED: u32 = u32::MAX - 1;
 
 /// What the kernel says an open descriptor refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -362,6 +368,8 @@ pub trait Kernel: Send {
     fn prober(&self) -> Result<Arc<dyn Prober>, KernelError>;
     /// The counters.
     fn counters(&self) -> Result<Arc<dyn CounterSource>, KernelError>;
+    /// The files that were linked out of claims.
+    fn links(&self) -> Result<Arc<dyn LinkStore>, KernelError>;
     /// Detaches every program: nothing is enforced afterwards.
     fn unload(&mut self) -> Result<(), KernelError>;
 }

@@ -15,7 +15,7 @@ use crate::entry::Hash;
 use crate::host_socket::Grant;
 use crate::image::{CgroupId, Mode, ObjectKey, Pair, ZoneId};
 use crate::name::{Party, ZoneName, placeholder};
-pub use claims::{Claim, FORMER, Former};
+pub use claims::{Claim, FORMER, Former, Link};
 pub use notes::ancestors;
 
 /// A registered zone.

@@ -5,7 +5,9 @@ mod common;
 
 use common::*;
 use proptest::prelude::*;
-use syva_model::command::{Above, BootId, Command, Reresolved, SocketReresolved, Unresolved};
+use syva_model::command::{
+    Above, BootId, Command, LinkFacts, Reresolved, SocketReresolved, Unresolved,
+};
 use syva_model::entry::Entry;
 use syva_model::image::{Image, Mode, Scope};
 use syva_model::plan::plan;
@@ -74,6 +76,8 @@ fn command() -> impl Strategy<Value = Command> {
         }),
         prop::collection::vec((0..PATHS.len(), prop::option::of(0..6u64), 1..3u64), 1..4)
             .prop_map(looked_at),
+        prop::collection::vec((0..PATHS.len(), 50..53u64, 0..2u64, any::<bool>()), 1..4)
+            .prop_map(noted),
         (
             prop::collection::vec(any::<bool>(), PATHS.len()),
             prop::collection::vec(any::<Option<bool>>(), SOCKETS.len())
@@ -122,6 +126,24 @@ fn looked_at(paths: Vec<(usize, Option<u64>, u64)>) -> Command {
         }
     }
     Command::Reresolve { found, lost }
+}
+
+/// Files of claims that have names outside, or are gone.
+fn noted(files: Vec<(usize, u64, u64, bool)>) -> Command {
+    let (mut made, mut gone) = (Vec::new(), Vec::new());
+    for (n, ino, generation, there) in files {
+        let facts = LinkFacts {
+            claim: PATHS[n].to_owned(),
+            object: object(ino),
+            generation,
+            name: "name".into(),
+        };
+        match there {
+            true => made.push(facts),
+            false => gone.push(facts),
+        }
+    }
+    Command::Link { made, gone }
 }
 
 /// The state as a snapshot gives it back: its fields alone, and the rest worked out again.

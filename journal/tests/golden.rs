@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use syva_journal::record::{Head, RawRecord, check};
 use syva_journal::{Journal, Record};
 use syva_model::command::{
-    Above, Attach, BootId, ClaimFacts, Command, NetworkMode, Pod, Policy, Reresolved, SocketFacts,
-    SocketReresolved, Unresolved, ZoneType,
+    Above, Attach, BootId, ClaimFacts, Command, LinkFacts, NetworkMode, Pod, Policy, Reresolved,
+    SocketFacts, SocketReresolved, Unresolved, ZoneType,
 };
 use syva_model::entry::{Entry, Hash, Peer};
 use syva_model::host_socket::{Place, SocketKey};
@@ -29,7 +29,7 @@ const CURRENT: &str = "v1";
 
 /// The kinds of all commands. The match makes a new one a compile error here: add it to the list
 /// and to [`commands`], and bless.
-const KINDS: [&str; 17] = {
+const KINDS: [&str; 18] = {
     const fn _every_command_is_listed(command: &Command) {
         match command {
             Command::RegisterZone { .. }
@@ -44,6 +44,7 @@ const KINDS: [&str; 17] = {
             | Command::SetZoneMode { .. }
             | Command::Boot { .. }
             | Command::Reresolve { .. }
+            | Command::Link { .. }
             | Command::CgroupGone { .. }
             | Command::AllowHostSocket { .. }
             | Command::DenyHostSocket { .. }
@@ -69,6 +70,7 @@ const KINDS: [&str; 17] = {
         "prune",
         "accept_loss",
         "reresolve",
+        "link",
     ]
 };
 
@@ -314,8 +316,28 @@ fn of_paths() -> Vec<Command> {
     }]
 }
 
+/// What was added for files that the host links out of claims.
+fn of_links() -> Vec<Command> {
+    let facts = |ino| LinkFacts {
+        claim: "/srv/web".to_owned(),
+        object: object(ino),
+        generation: 3,
+        name: "copy".to_owned(),
+    };
+    vec![Command::Link {
+        made: vec![facts(14)],
+        gone: vec![facts(15)],
+    }]
+}
+
 fn all_commands() -> Vec<Command> {
-    let later = [of_host_sockets(), of_modes(), of_retention(), of_paths()];
+    let later = [
+        of_host_sockets(),
+        of_modes(),
+        of_retention(),
+        of_paths(),
+        of_links(),
+    ];
     [commands(), later.concat()].concat()
 }
 

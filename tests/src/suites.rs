@@ -263,6 +263,20 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "links",
+        claims: "what the host links out of a claim stays its zone's by all names, whatever becomes of the daemon",
+        limit: 300,
+        budget: 120,
+        boot: Boot {
+            modules: &["virtio_pci", "virtio_blk", "ext4"],
+            disk: 16,
+            ..Boot::DEFAULT
+        },
+        pack: DAEMON,
+        run: guest::links::run,
+        ..SUITE
+    },
+    Suite {
         name: "reresolve",
         claims: "claims follow their paths while the daemon runs, and what was there stays their zone's",
         limit: 400,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use syva_model::image::{CgroupId, Image, MapWrite, MemberRow, Mode, Table};
-use syva_model::kernel::{KernelError, Recounted, Rows};
+use syva_model::kernel::{KernelError, Linked, Recounted, Rows};
 use syva_model::plan::Diff;
 
 use crate::membership::Survey;
@@ -63,6 +63,12 @@ pub trait Maps {
         roots: &BTreeMap<CgroupId, MemberRow>,
         cgroups: &[CgroupId],
     ) -> Result<BTreeMap<CgroupId, MemberRow>, KernelError>;
+
+    /// Writes these, if the kernel's own record of them was made anew.
+    ///
+    /// # Errors
+    /// The kernel side's.
+    fn restore_links(&mut self, linked: &[Linked]) -> Result<(), KernelError>;
 
     /// Compares what zones are counted to have with the rows, and corrects the counts.
     ///

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use syva_model::image::{CgroupId, MapWrite, MemberRow, Mode, Table};
-use syva_model::kernel::{KernelError, Recounted, Rows};
+use syva_model::kernel::{KernelError, Linked, Recounted, Rows};
 
 use super::maps::Maps;
 use crate::address::Address;
 use crate::control::ControlMsg;
+use crate::loader::LoaderMsg;
 use crate::map::MapMsg;
 use crate::membership::{MembershipMsg, Survey};
 
 /// Who owns what the reconciler writes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Owners {
     /// Zones, claims, pairs and host sockets; members by their own actor.
     pub tables: Vec<(Table, Address<MapMsg>)>,
@@ -20,6 +21,8 @@ pub struct Owners {
     pub control: Address<ControlMsg>,
     /// Memberships and what lies below them.
     pub membership: Address<MembershipMsg>,
+    /// Who has the files that were linked out of claims.
+    pub loader: Address<LoaderMsg>,
 }
 
 impl Owners {
@@ -73,6 +76,14 @@ impl Maps for Owners {
         let (roots, cgroups) = (roots.clone(), cgroups.to_vec());
         self.membership
             .wait(|reply| MembershipMsg::Inherited(roots, cgroups, reply))?
+    }
+
+    fn restore_links(&mut self, linked: &[Linked]) -> Result<(), KernelError> {
+        let links = self.loader.wait(LoaderMsg::Links)??;
+        match links.is_restored()? {
+            true => Ok(()),
+            false => links.restore(linked),
+        }
     }
 
     fn recount(&mut self) -> Result<Vec<Recounted>, KernelError> {

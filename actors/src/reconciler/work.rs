@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use syva_model::image::{CgroupId, Image, Mode};
-use syva_model::kernel::{KernelError, Recounted};
+use syva_model::kernel::{KernelError, Linked, Recounted};
 use syva_model::plan::{Change, Diff, plan};
 use syva_model::project;
 
@@ -31,6 +31,9 @@ pub struct Desired {
     pub seq: u64,
     /// The node's mode.
     pub mode: Mode,
+    /// Files of claims that have names outside them: no image, for the kernel knows more of them; what it
+    /// knew is gone with its memory.
+    pub linked: Vec<Linked>,
 }
 
 /// What a comparison found and put right.
@@ -73,6 +76,8 @@ pub struct Work {
     desired: Option<Desired>,
     /// Whether a plan broke off, so that only a comparison can tell what the maps hold.
     dirty: bool,
+    /// Whether the kernel has its record of names outside claims since what is desired was handed over.
+    links_restored: bool,
     /// Failures since the maps last agreed.
     failures: u32,
 }
@@ -86,6 +91,7 @@ impl Work {
             drift,
             desired: None,
             dirty: true,
+            links_restored: false,
             failures: 0,
         }
     }
@@ -114,7 +120,7 @@ impl Work {
     pub fn adopt(&mut self, maps: &mut dyn Maps, desired: Desired) -> Result<Report, KernelError> {
         self.desired = Some(desired);
         // What differs may be what is new in it: no drift.
-        self.dirty = true;
+        (self.dirty, self.links_restored) = (true, false);
         self.compare(maps)
     }
 
@@ -173,10 +179,15 @@ impl Work {
         Ok(report)
     }
 
-    fn compare_maps(&self, maps: &mut dyn Maps) -> Result<Report, KernelError> {
+    fn compare_maps(&mut self, maps: &mut dyn Maps) -> Result<Report, KernelError> {
         let Some(desired) = &self.desired else {
             return Err(unknown());
         };
+        if !self.links_restored {
+            // Before the claims: without theirs these rows say nothing.
+            maps.restore_links(&desired.linked)?;
+            self.links_restored = true;
+        }
         let mut held = read(maps)?;
         fill_in_what_the_kernel_does_not_store(&mut held, &desired.image);
         let members = maps.survey(&desired.image.members)?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use ractor::ActorRef;
 use syva_model::command::Command;
+use syva_model::kernel::{LinkStore, Linked};
 use syva_model::state::State;
 use tokio::task::spawn_blocking;
 
@@ -14,8 +15,42 @@ use crate::address::Address;
 use crate::health::HealthMsg;
 use crate::loader::LoaderMsg;
 use crate::outcome::CommandError;
+use crate::resolve::links::News;
 use crate::resolve::lookout::{Lookout, Sighting, Watched, command, watched};
 use crate::vantage::Vantage;
+
+/// What the kernel noted, if its record can be relied on.
+fn noted(store: Arc<dyn LinkStore>) -> Option<(Vec<Linked>, Arc<dyn LinkStore>)> {
+    let held = match store.is_restored() {
+        Ok(true) => store.held(),
+        Ok(false) => return None,
+        Err(error) => Err(error),
+    };
+    match held {
+        Ok(held) => Some((held, store)),
+        Err(error) => {
+            tracing::warn!(%error, "names outside claims cannot be looked at; trying again");
+            None
+        }
+    }
+}
+
+/// Has the kernel forget and know what the state says of names outside claims. What fails is found again by
+/// the next pass.
+pub(super) fn settle(store: Arc<dyn LinkStore>, news: News) {
+    if news.void.is_empty() && news.missing.is_empty() {
+        return;
+    }
+    drop(spawn_blocking(move || {
+        let settled = store.forget(&news.void).and(match news.missing.is_empty() {
+            true => Ok(()),
+            false => store.restore(&news.missing),
+        });
+        if let Err(error) = settled {
+            tracing::warn!(%error, "the kernel's record of names outside claims is not as it should be");
+        }
+    }));
+}
 
 /// The health reason while claims are lost: their paths lead to nothing that can be claimed.
 pub const LOST: &str = "claims_lost";
@@ -32,8 +67,11 @@ const NAMED: usize = 4;
 
 /// What a pass brings back.
 pub struct Looked {
-    lookout: Lookout,
-    sightings: Vec<Sighting>,
+    pub(super) lookout: Lookout,
+    pub(super) sightings: Vec<Sighting>,
+    /// What the kernel noted of names outside claims, and where; nothing if it cannot be had, or was made
+    /// anew and is to be restored by the reconciler first.
+    pub(super) linked: Option<(Vec<Linked>, Arc<dyn LinkStore>)>,
 }
 
 /// Who looks, with whose help, and who is told.
@@ -90,7 +128,7 @@ impl Lookouts {
         let (loader, vantage) = (self.loader.clone(), self.vantage.clone());
         let (own, myself) = (Arc::clone(&self.engines_own), myself.clone());
         tokio::spawn(async move {
-            let mut sightings = Vec::new();
+            let (mut sightings, mut linked) = (Vec::new(), None);
             // While the loader is being restarted nothing can be identified: the next pass will.
             if let Ok(Ok(prober)) = loader.call(LoaderMsg::Prober).await {
                 let looking = spawn_blocking(move || {
@@ -100,18 +138,31 @@ impl Lookouts {
                 // One that panicked has forgotten everything, and looks anew.
                 (lookout, sightings) = looking.await.unwrap_or_default();
             }
+            if let Ok(Ok(store)) = loader.call(LoaderMsg::Links).await {
+                linked = spawn_blocking(|| noted(store)).await.unwrap_or_default();
+            }
+            let looked = Looked {
+                lookout,
+                sightings,
+                linked,
+            };
             // A writer that is gone has another one after it, which looks by itself.
-            let _ = myself.cast(WriterMsg::Looked(Box::new(Looked { lookout, sightings })));
+            let _ = myself.cast(WriterMsg::Looked(Box::new(looked)));
         });
     }
 
     /// A pass has ended. Health is told anew: what was said while its actor was being restarted is lost.
-    pub(super) fn back(&mut self, looked: Looked, state: &State) -> Option<Command> {
-        self.lookout = Some(looked.lookout);
+    pub(super) fn back(
+        &mut self,
+        lookout: Lookout,
+        sightings: Vec<Sighting>,
+        state: &State,
+    ) -> Option<Command> {
+        self.lookout = Some(lookout);
         let _ = self.health.cast(HealthMsg::Clear(UNSEEN.into()));
         self.told = None;
         self.tell(state);
-        command(state, looked.sightings)
+        command(state, sightings)
     }
 
     /// What became of the command that a pass led to, if there was one.

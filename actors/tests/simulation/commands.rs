@@ -1,8 +1,8 @@
 //! Random commands, many of them refused, as from careless clients; and the files they claim.
 
 use syva_model::command::{
-    Above, Attach, ClaimFacts, Command, Pod, Policy, Reresolved, SocketFacts, SocketReresolved,
-    Unresolved, ZoneType,
+    Above, Attach, ClaimFacts, Command, LinkFacts, Pod, Policy, Reresolved, SocketFacts,
+    SocketReresolved, Unresolved, ZoneType,
 };
 use syva_model::host_socket::{Place, SocketKey};
 use syva_model::image::{CgroupId, Mode, ObjectKey, Scope};
@@ -146,7 +146,7 @@ pub fn furniture(files: &Files, a: CgroupId, b: CgroupId) -> Vec<Command> {
 /// One command, of cgroups that are there.
 pub fn any(odds: &Odds, files: &Files, state: &State, cgroups: &[(String, CgroupId)]) -> Command {
     let container = || odds.pick(&CONTAINERS).to_owned();
-    match odds.below(16) {
+    match odds.below(17) {
         0 | 1 => register(odds, files),
         2 => Command::RemoveZone {
             zone: zone(odds),
@@ -192,7 +192,8 @@ pub fn any(odds: &Odds, files: &Files, state: &State, cgroups: &[(String, Cgroup
             mode: odds.pick(&[None, Some(Mode::Enforce), Some(Mode::Audit)]),
         },
         13 => reresolve(odds, files, state),
-        14 => Command::AllowHostSocket {
+        14 => link(odds, state),
+        15 => Command::AllowHostSocket {
             zone: zone(odds),
             socket: socket(odds.below(SOCKETS.len())),
         },
@@ -237,6 +238,28 @@ fn reresolve(odds: &Odds, files: &Files, state: &State) -> Command {
         }
     }
     Command::Reresolve { found, lost }
+}
+
+/// What the kernel notes of claims' files: some have names outside, some that had are gone.
+fn link(odds: &Odds, state: &State) -> Command {
+    let (mut made, mut gone) = (Vec::new(), Vec::new());
+    for (key, claim) in &state.claims {
+        let facts = LinkFacts {
+            claim: claim.path.clone(),
+            object: ObjectKey {
+                ino: 1000 + odds.below(3) as u64,
+                ..*key
+            },
+            generation: odds.below(2) as u64,
+            name: "name".into(),
+        };
+        match odds.below(3) {
+            0 => made.push(facts),
+            1 => gone.push(facts),
+            _ => {}
+        }
+    }
+    Command::Link { made, gone }
 }
 
 /// What a new boot finds at every path that the state names; some are gone, some are other objects.

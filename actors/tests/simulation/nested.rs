@@ -149,6 +149,7 @@ fn row(zone: ZoneId, root: CgroupId, origin: Origin) -> MemberRow {
 
 fn wish(image: &Image) -> Desired {
     Desired {
+        linked: Vec::new(),
         image: image.clone(),
         seq: 1,
         mode: Mode::Enforce,

@@ -19,7 +19,9 @@ use syva_actors::writer::Enforcer;
 use syva_model::image::{
     CgroupId, Control, Image, MapWrite, MemberRow, Mode, Origin, Table, ZoneRow,
 };
-use syva_model::kernel::{ControlStore, Kernel as _, KernelError, Recounted, Rows, TableStore};
+use syva_model::kernel::{
+    ControlStore, Kernel as _, KernelError, Linked, Recounted, Rows, TableStore,
+};
 use syva_model::plan::Diff;
 
 use crate::odds::{Broken, Odds};
@@ -226,6 +228,14 @@ impl Maps for Owned {
         cgroups: &[CgroupId],
     ) -> Result<BTreeMap<CgroupId, MemberRow>, KernelError> {
         self.walker.inherited(roots, cgroups)
+    }
+
+    fn restore_links(&mut self, linked: &[Linked]) -> Result<(), KernelError> {
+        let links = self.kernel.links()?;
+        match links.is_restored()? {
+            true => Ok(()),
+            false => links.restore(linked),
+        }
     }
 
     fn recount(&mut self) -> Result<Vec<Recounted>, KernelError> {

@@ -17,7 +17,8 @@ use syva_model::hook::Hook;
 use syva_model::image::{CgroupId, Table, ZoneId};
 use syva_model::kernel::{
     Capacity, ControlStore, CounterSource, Counters, DenialCount, EventSource, HookCounters,
-    Kernel, KernelError, LetThrough, Loaded, Prober, SelfTest, Share, TableStore, ZoneUsage,
+    Kernel, KernelError, LetThrough, LinkStore, Loaded, Prober, SelfTest, Share, TableStore,
+    ZoneUsage,
 };
 use syva_rpc::figures::{Build, Source};
 use syva_rpc::http;
@@ -64,6 +65,10 @@ impl Kernel for Pretender {
     fn counters(&self) -> Result<Arc<dyn CounterSource>, KernelError> {
         Ok(Arc::new(self.clone()))
     }
+    fn links(&self) -> Result<Arc<dyn LinkStore>, KernelError> {
+        self.memory.links()
+    }
+
     fn unload(&mut self) -> Result<(), KernelError> {
         self.memory.unload()
     }

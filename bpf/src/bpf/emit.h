@@ -134,6 +134,22 @@ static __always_inline struct dentry *climb(struct dentry *dentry, __u32 levels)
 	return dentry;
 }
 
+/* The claim that the file was linked out of. */
+static __always_inline void describe_link(struct event *event, struct dentry *dentry)
+{
+	struct object_key key = {
+		.dev = BPF_CORE_READ(dentry, d_sb, s_dev),
+		.ino = BPF_CORE_READ(dentry, d_inode, i_ino),
+	};
+	volatile struct link_row *link = bpf_map_lookup_elem(&links, &key);
+
+	if (!link)
+		return;
+	event->depth = LINKED;
+	event->claim.dev = link->claim.dev;
+	event->claim.ino = link->claim.ino;
+}
+
 /*
  * Says which object it was, and walks again to learn which claim made it so: a denial may cost.
  * What is to be made has no inode yet. If it is not the entry's own label that was judged, it is
@@ -155,6 +171,8 @@ static __always_inline void describe_dentry(struct event *event, struct dentry *
 	}
 	if (label_depth(at) == NO_CLAIM)
 		return;
+	if (label_depth(at) == LINKED)
+		return describe_link(event, dentry);
 	event->depth = label_depth(at) + above;
 	dentry = climb(dentry, label_depth(at));
 	event->claim.dev = BPF_CORE_READ(dentry, d_sb, s_dev);

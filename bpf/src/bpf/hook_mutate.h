@@ -7,6 +7,7 @@
  * All are inode hooks, not path hooks: they are asked of every change, also of what the kernel
  * does for the caller in a layer of an overlay, and need no CONFIG_SECURITY_PATH.
  */
+#include "link.h"
 #include "node.h"
 #include "quota.h"
 
@@ -179,8 +180,8 @@ static __always_inline void removes(struct change *change, struct inode *directo
  * Two names must not give a file two labels, or whoever reaches one of them reaches it: refused,
  * whichever zones these are. The first name of a file made without one (O_TMPFILE) is a move.
  */
-static __always_inline void links(struct change *change, struct dentry *old,
-				  struct inode *directory, struct dentry *new)
+static __always_inline void links_from(struct change *change, struct dentry *old,
+				       struct inode *directory, struct dentry *new)
 {
 	__u32 from, to;
 
@@ -225,8 +226,26 @@ MAKES(inode_create, HOOK_INODE_CREATE, 3)
 /* mknod(2), and bind(2) of a Unix socket to a path. */
 MAKES(inode_mknod, HOOK_INODE_MKNOD, 4)
 MAKES(inode_symlink, HOOK_INODE_SYMLINK, 3)
-MUTATION(inode_link, HOOK_INODE_LINK, ctx[3],
-	 links(&change, (void *)ctx[0], (void *)ctx[1], (void *)ctx[2]))
+
+/* Whoever makes the link: the host, or a privileged or audited zone. */
+SEC("lsm/inode_link")
+int inode_link(__u64 *ctx)
+{
+	struct change change = {.hook = HOOK_INODE_LINK};
+	int ret = (int)ctx[3];
+
+	if (ret)
+		return ret;
+	if (current_subject(&change.subject)) {
+		links_from(&change, (void *)ctx[0], (void *)ctx[1], (void *)ctx[2]);
+		ret = conclude(&change);
+		if (ret)
+			return ret;
+	}
+	keep_claim((void *)ctx[0], (void *)ctx[1], (void *)ctx[2]);
+	return 0;
+}
+
 /* Asked twice of an exchange, the second time the other way round. */
 MUTATION(inode_rename, HOOK_INODE_RENAME, ctx[4],
 	 moves(&change, (void *)ctx[0], (void *)ctx[1], (void *)ctx[2], (void *)ctx[3]))

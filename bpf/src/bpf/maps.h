@@ -56,6 +56,19 @@ struct {
 	__type(value, struct claim_row);
 } claims SEC(".maps");
 
+/*
+ * The files that the host linked out of their claims (link.h). A row says nothing without that of
+ * the claim it names, so it need not come or go with it. The row of key 0 says that the daemon has
+ * restored what an earlier map held.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 262144);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct object_key);
+	__type(value, struct link_row);
+} links SEC(".maps");
+
 /* The devices that claims lie on: elsewhere there is nothing to walk for. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

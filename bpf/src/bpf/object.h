@@ -13,10 +13,14 @@
 /* Deeper objects are UNKNOWN. With 256, 6.1 verifies 430,000 instructions of the million it may. */
 #define WALK_LEVELS 128
 
+/* Instead of a depth: no claim; and, by the name that was followed, none, but by an earlier one. */
+#define NO_CLAIM (~0u)
+#define LINKED	 (~1u)
+
 /* Where a walk ended. */
 struct found {
 	__u32 zone;	       /* ZONE_HOST: no claim */
-	__u32 depth;	       /* levels below the claim */
+	__u32 depth;	       /* levels below the claim, or LINKED */
 	struct object_key key; /* the claim's, if there is one */
 };
 
@@ -68,7 +72,8 @@ static __always_inline enum claim_match match_claim(const volatile struct claim_
 	return CLAIM_COUNTS;
 }
 
-/* The zone that has claimed the object itself; ZONE_HOST if none has. */
+/* The zone that has claimed the object itself; ZONE_HOST if none has, ZONE_UNKNOWN if the row was
+ * replaced while it was read. */
 static __always_inline __u32 zone_of_claim_on(struct dentry *dentry)
 {
 	struct object_key key = {
@@ -82,7 +87,10 @@ static __always_inline __u32 zone_of_claim_on(struct dentry *dentry)
 	/* Read before the key, as everywhere. */
 	__u32 zone = row->zone;
 
-	return row->key.ino == key.ino && row->key.dev == key.dev ? zone : ZONE_HOST;
+	if (row->key.ino == key.ino && row->key.dev == key.dev)
+		return zone;
+	count_error(SITE_CLAIM_REUSED);
+	return ZONE_UNKNOWN;
 }
 
 /*
@@ -102,6 +110,54 @@ static __always_inline bool is_above_claims(struct dentry *dentry)
 	       row->key.ino == key.ino && row->key.dev == key.dev;
 }
 
+/* What a row found for the inode says of the claim it was linked out of, into `found`. */
+static __always_inline enum claim_match match_link(const volatile struct link_row *link,
+						   const struct object_key *key, __u32 generation,
+						   struct found *found)
+{
+	struct object_key claim = {.dev = link->claim.dev, .ino = link->claim.ino};
+	__u64 born = link->generation, claim_born = link->claim_generation;
+	struct claim_row *row;
+	enum claim_match match;
+	__u32 zone;
+
+	if (link->key.dev != key->dev || link->key.ino != key->ino)
+		return CLAIM_REUSED;
+	row = bpf_map_lookup_elem(&claims, &claim);
+	if (born != generation || !row)
+		return CLAIM_NONE;
+	/* As of what lies in the claim: it must reach down. */
+	match = match_claim(row, &claim, claim_born, 1, &zone);
+	if (match == CLAIM_COUNTS) {
+		found->zone = zone;
+		found->depth = LINKED;
+		found->key = claim;
+	}
+	return match;
+}
+
+/*
+ * A file that was linked out of a claim stays the claim's (link.h), unless it is claimed itself.
+ * Directories are asked as well, which have one name: to tell them costs as much.
+ */
+static __always_inline void follow_link(struct dentry *dentry, bool direct, struct found *found)
+{
+	struct super_block *sb = FIELD(direct, dentry, d_sb);
+	struct inode *inode = FIELD(direct, dentry, d_inode);
+	struct object_key key = {
+		.dev = FIELD(direct, sb, s_dev),
+		.ino = FIELD(direct, inode, i_ino),
+	};
+	struct link_row *link = bpf_map_lookup_elem(&links, &key);
+
+	if (!link)
+		return;
+	if (match_link(link, &key, FIELD(direct, inode, i_generation), found) == CLAIM_REUSED) {
+		count_error(SITE_CLAIM_REUSED);
+		found->zone = ZONE_UNKNOWN;
+	}
+}
+
 /*
  * Walks from `dentry` to the nearest claim. A walk past the bound, or one that does not end at the
  * superblock's root (dentries from open_by_handle_at(2) need not be connected), is UNKNOWN: both
@@ -113,7 +169,7 @@ static __always_inline void walk_from(struct dentry *dentry, bool direct, __u32 
 	struct super_block *sb = FIELD(direct, dentry, d_sb);
 	struct object_key key = {.dev = FIELD(direct, sb, s_dev)};
 	struct dentry *root = FIELD(direct, sb, s_root);
-	struct dentry *parent = dentry;
+	struct dentry *parent = dentry, *object = level ? NULL : dentry;
 	enum claim_match match = CLAIM_NONE;
 	__u32 zone = ZONE_HOST;
 
@@ -149,6 +205,8 @@ static __always_inline void walk_from(struct dentry *dentry, bool direct, __u32 
 	} else {
 		found->zone = ZONE_HOST;
 	}
+	if (object && !(match == CLAIM_COUNTS && !level))
+		follow_link(object, direct, found);
 }
 
 static __always_inline void walk(struct dentry *dentry, bool direct, struct found *found)
@@ -162,7 +220,6 @@ static __always_inline void walk(struct dentry *dentry, bool direct, struct foun
  * what is in the directory, which an exact claim on it does not reach. The result is taken apart by
  * label_zone() and label_depth().
  */
-#define NO_CLAIM (~0u)
 __noinline __u64 label_from(__u64 dentry, __u32 below)
 {
 	struct found found;
@@ -186,7 +243,7 @@ static __always_inline __u32 label_zone(__u64 label)
 	return (__u32)label;
 }
 
-/* Levels below the claim: 0 for what is claimed itself. */
+/* Levels below the claim: 0 for what is claimed itself. Or NO_CLAIM, or LINKED. */
 static __always_inline __u32 label_depth(__u64 label)
 {
 	return label >> 32;

@@ -135,12 +135,13 @@ static __always_inline bool stake_in_proc(struct inode *inode, struct dentry *de
 	struct proc_dir_entry *entry = BPF_CORE_READ(proc, pde);
 	struct pid *pid = BPF_CORE_READ(proc, pid);
 
-	if (!writes) {
-		if (header || !pid || !dentry || !shows_memory(dentry))
-			return false;
+	if (pid && dentry && shows_memory(dentry)) {
+		/* However it is opened: a pair opens writing, but not this. */
 		stake->operation = OPERATION_INSPECT;
 		return stake_in_task(pid, stake);
 	}
+	if (!writes)
+		return false;
 	if (header)
 		return !is_namespaced(header, dentry);
 	if (pid)

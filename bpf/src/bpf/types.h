@@ -34,6 +34,20 @@ struct claim_row {
 	__u64 generation;
 };
 
+#define LINK_NAME_BYTES 64
+
+/*
+ * A file that was given a name outside its claim: it stays the claim's, by all its names. `name` is
+ * the first such, for people.
+ */
+struct link_row {
+	struct object_key key;
+	struct object_key claim;
+	__u64 generation;
+	__u64 claim_generation;
+	char name[LINK_NAME_BYTES];
+};
+
 enum member_origin {
 	ORIGIN_JOURNAL,
 	ORIGIN_KERNEL,
@@ -188,6 +202,7 @@ struct event {
 	__u64 applying;
 	/* All zero where no claim gave the object its zone. */
 	struct object_key claim;
+	/* Levels below the claim, or LINKED. */
 	__u32 depth;
 	__u32 hook;
 	__u32 verdict;

@@ -30,6 +30,7 @@ enum bpf_map_type {
 /* Flags of map creation, of an update, and of a storage look-up. */
 #define BPF_F_NO_PREALLOC	       (1U << 0)
 #define BPF_F_MMAPABLE		       (1U << 10)
+#define BPF_ANY			       0
 #define BPF_NOEXIST		       1
 #define BPF_EXIST		       2
 #define BPF_LOCAL_STORAGE_GET_F_CREATE (1ULL << 0)

@@ -3,6 +3,7 @@
 mod claims;
 mod filter;
 mod host_sockets;
+mod links;
 mod members;
 mod pairs;
 mod usage;
@@ -11,6 +12,7 @@ mod zones;
 pub(crate) use claims::Claims;
 pub(crate) use filter::MemberFilter;
 pub(crate) use host_sockets::{HostSockets, path_from};
+pub(crate) use links::Links;
 pub(crate) use members::Members;
 pub(crate) use pairs::Pairs;
 pub use usage::Quotas;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Admission, Case, Refusal, RefusalKind, below, conflict, invalid, text};
-use crate::command::{ClaimFacts, Reresolved, Unresolved};
+use crate::command::{ClaimFacts, LinkFacts, Reresolved, Unresolved};
 use crate::fold::Reply;
 use crate::image::{ObjectKey, Scope, ZoneId};
 use crate::name::ZoneName;
@@ -104,6 +104,31 @@ impl Case<'_> {
         let above = found.iter().flat_map(|again| &again.above);
         let new_above = above.map(|above| above.object).collect();
         self.rows_fit(&new, &new_above)?;
+        Ok(Admission::Append)
+    }
+
+    /// What the kernel noted of names outside claims. Claims that are gone meanwhile keep nothing.
+    pub(super) fn link(
+        &self,
+        made: &[LinkFacts],
+        gone: &[LinkFacts],
+    ) -> Result<Admission, Refusal> {
+        let new = made.iter().filter(|facts| self.state.gains(facts)).count();
+        let old = gone.iter().filter(|facts| self.state.has(facts)).count();
+        if new + old == 0 {
+            let said = "every name outside a claim is known";
+            return Ok(Admission::Unchanged(Reply::said(said)));
+        }
+        let (held, room) = (self.state.links(), self.node.capacity.claims as usize);
+        if (held + new).saturating_sub(old) > room {
+            return Err(Refusal::new(
+                RefusalKind::Exhausted,
+                format!(
+                    "{held} files have names outside their claims, and {new} more do; there is room for \
+                     {room}: raise the capacity of claims"
+                ),
+            ));
+        }
         Ok(Admission::Append)
     }
 

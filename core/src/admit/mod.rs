@@ -119,6 +119,7 @@ pub fn admit(state: &State, node: &Node, command: &Command) -> Result<Admission,
         Command::SetZoneMode { zone, mode } => case.set_zone_mode(zone, *mode),
         Command::SetMode { .. } | Command::Boot { .. } => Ok(Admission::Append),
         Command::Reresolve { found, lost } => case.reresolve(found, lost),
+        Command::Link { made, gone } => case.link(made, gone),
         Command::Prune { .. } => conflict(
             "a journal is pruned while its daemon is stopped: `syva-cli journal prune --path DIR`",
         ),

@@ -60,6 +60,20 @@ pub struct Reresolved {
     pub above: Vec<Above>,
 }
 
+/// A file of a claim that has, or had, a name outside it: it is the claim's by that as well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LinkFacts {
+    /// The claim's path.
+    pub claim: String,
+    /// The file, as the kernel names it.
+    pub object: ObjectKey,
+    /// Its inode generation.
+    pub generation: u64,
+    /// The name it was given first (the path's last component, as far as the kernel keeps it).
+    pub name: String,
+}
+
 /// A claimed path that leads to nothing that can be claimed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -4,10 +4,10 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{FoldError, Reply, Step};
-use crate::command::{ClaimFacts, Reresolved, Unresolved};
+use crate::command::{ClaimFacts, LinkFacts, Reresolved, Unresolved};
 use crate::image::{ObjectKey, ZoneId};
 use crate::name::ZoneName;
-use crate::state::Claim;
+use crate::state::{Claim, Link};
 
 /// Who asks for a claim.
 #[derive(Clone, Copy)]
@@ -51,7 +51,7 @@ impl Step<'_> {
         taken.extend(keys.into_iter().filter_map(|key| self.remove_claim(key)));
         let mut waiting = BTreeMap::new();
         for mut claim in taken {
-            claim.former.clear();
+            claim.board();
             waiting.insert(claim.path.clone(), claim);
         }
         for again in found {
@@ -101,6 +101,40 @@ impl Step<'_> {
         ))
     }
 
+    /// Files have names outside their claims, or are gone. Of a claim that is gone there is nothing to keep.
+    pub(super) fn link(&mut self, made: &[LinkFacts], gone: &[LinkFacts]) -> Reply {
+        for facts in gone {
+            if let Some(claim) = self.claim_by_path(&facts.claim)
+                && let Entry::Occupied(link) = claim.links.entry(facts.object.ino)
+                && link.get().generation == facts.generation
+            {
+                link.remove();
+            }
+        }
+        for facts in made {
+            if let Some(claim) = self.claim_by_path(&facts.claim) {
+                let link = Link {
+                    generation: facts.generation,
+                    device: Some(facts.object.dev),
+                    name: facts.name.clone(),
+                };
+                claim.links.insert(facts.object.ino, link);
+            }
+        }
+        let (made, gone) = (made.len(), gone.len());
+        Reply::said(format!(
+            "{made} files have names outside their claims, {gone} that had are gone"
+        ))
+    }
+
+    /// The claim by that path, whether its object is there or lost.
+    fn claim_by_path(&mut self, path: &str) -> Option<&mut Claim> {
+        match self.state.index.by_path.get(path) {
+            Some(key) => self.state.claims.get_mut(key),
+            None => self.state.lost.get_mut(path),
+        }
+    }
+
     /// Puts a claim that was taken out where its path leads; says whether it leads somewhere. An object
     /// is the claim's that had it first.
     fn put_claim(&mut self, claim: Claim, again: &Reresolved) -> bool {
@@ -145,6 +179,7 @@ impl Step<'_> {
             by_command: None,
             seq: self.seq,
             former: Vec::new(),
+            links: BTreeMap::new(),
         });
         claim.generation = facts.generation;
         claim.above.clone_from(&facts.above);
@@ -260,11 +295,7 @@ impl Step<'_> {
         let Some(path) = self.state.index.former.remove(&key) else {
             return;
         };
-        let held = match self.state.index.by_path.get(&path) {
-            Some(object) => self.state.claims.get_mut(object),
-            None => self.state.lost.get_mut(&path),
-        };
-        if let Some(claim) = held {
+        if let Some(claim) = self.claim_by_path(&path) {
             claim.former.retain(|former| former.object != key);
         }
     }

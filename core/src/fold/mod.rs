@@ -212,6 +212,7 @@ impl Step<'_> {
                 Ok(Reply::said(format!("a loss was accepted: {because}")))
             }
             Command::Reresolve { found, lost } => Ok(self.move_claims(found, lost)),
+            Command::Link { made, gone } => Ok(self.link(made, gone)),
             Command::CgroupGone { container, .. } => self.detach(container),
             Command::AllowHostSocket { zone, socket } => self.allow_host_socket(zone, socket),
             Command::DenyHostSocket { zone, asked, path } => {

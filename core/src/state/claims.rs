@@ -1,10 +1,13 @@
 //! Claims: what a path was found to be, what was there before, and what lies around it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{State, ancestors};
-use crate::command::{Above, Reresolved};
+use crate::command::{Above, LinkFacts, Reresolved};
 use crate::image::{ObjectKey, Scope, ZoneId};
+use crate::kernel::Linked;
 
 /// An object that was at a claim's path before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,6 +16,19 @@ pub struct Former {
     pub object: ObjectKey,
     /// Its inode generation.
     pub generation: u64,
+}
+
+/// A file that is a claim's by all its names, since it was given one outside it. Its inode number is the
+/// key it is held by: a number is one file's at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its inode generation.
+    pub generation: u64,
+    /// The device it was last seen on, which is the claim's; nothing since a new boot, which numbers
+    /// devices anew.
+    pub device: Option<u32>,
+    /// The name it was given first, for people.
+    pub name: String,
 }
 
 /// How many objects that were at a path before stay its zone's.
@@ -38,6 +54,8 @@ pub struct Claim {
     /// What was at the path before, latest first. It stays the zone's until the next boot: it may be
     /// open, have another name, or lie under a mount, and is not to be everyone's for that.
     pub former: Vec<Former>,
+    /// Its files that have names outside it, by inode number.
+    pub links: BTreeMap<u64, Link>,
 }
 
 impl Claim {
@@ -46,6 +64,15 @@ impl Claim {
         let generation = self.generation;
         self.former.insert(0, Former { object, generation });
         self.former.truncate(FORMER);
+    }
+
+    /// Devices are numbered anew. What has no generation may be another file by now.
+    pub(crate) fn board(&mut self) {
+        self.former.clear();
+        self.links.retain(|_, link| link.generation != 0);
+        for link in self.links.values_mut() {
+            link.device = None;
+        }
     }
 
     /// How far it reaches: as far as the widest of what is asked for.
@@ -106,6 +133,69 @@ impl State {
     pub fn claim_on(&self, key: ObjectKey) -> Option<&Claim> {
         let former = || self.former(key).map(|(claim, _)| claim);
         self.claims.get(&key).or_else(former)
+    }
+
+    /// The claim that the kernel knows by that key and generation.
+    pub fn claim_known_as(&self, key: ObjectKey, generation: u64) -> Option<&Claim> {
+        let held = self.claims.get(&key).map(|claim| (claim, claim.generation));
+        let known = held.or_else(|| self.former(key));
+        known.and_then(|(claim, known)| (known == generation).then_some(claim))
+    }
+
+    /// Every file of a claim that has names outside it, as the kernel is to know it. Of a claim that is
+    /// lost there is nothing to know.
+    pub fn linked(&self) -> impl Iterator<Item = Linked> {
+        let claims = self.claims.iter();
+        let of = claims.flat_map(|(key, claim)| self.linked_of(*key, claim));
+        of.map(|(linked, _)| linked)
+    }
+
+    /// Those of one claim, which is known by that key, and how the state holds them.
+    pub fn linked_of<'a>(
+        &self,
+        key: ObjectKey,
+        claim: &'a Claim,
+    ) -> impl Iterator<Item = (Linked, &'a Link)> + use<'a> {
+        claim.links.iter().map(move |(ino, link)| {
+            let object = ObjectKey {
+                dev: link.device.unwrap_or(key.dev),
+                ino: *ino,
+                subvol: 0,
+            };
+            let linked = Linked {
+                object,
+                generation: link.generation,
+                claim: key,
+                claim_generation: claim.generation,
+                name: link.name.clone(),
+            };
+            (linked, link)
+        })
+    }
+
+    /// Whether the file is recorded as the claim's, by that generation.
+    pub fn has(&self, facts: &LinkFacts) -> bool {
+        self.link(facts)
+            .is_some_and(|link| link.generation == facts.generation)
+    }
+
+    /// Whether recording it would change something: also where it lies, after a new boot.
+    pub fn gains(&self, facts: &LinkFacts) -> bool {
+        self.claim_or_lost(&facts.claim).is_some()
+            && !self.link(facts).is_some_and(|link| {
+                (link.generation, link.device) == (facts.generation, Some(facts.object.dev))
+            })
+    }
+
+    fn link(&self, facts: &LinkFacts) -> Option<&Link> {
+        let claim = self.claim_or_lost(&facts.claim)?;
+        claim.links.get(&facts.object.ino)
+    }
+
+    /// How many files of claims have names outside them.
+    pub fn links(&self) -> usize {
+        let claims = self.claims.values().chain(self.lost.values());
+        claims.map(|claim| claim.links.len()).sum()
     }
 
     /// The claims of a zone.

@@ -204,6 +204,7 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
     let result = match (action, args) {
         ("serve", []) => serve(),
         ("open", [path]) => File::open(path).map(drop),
+        ("open-read-write", [path]) => File::options().read(true).write(true).open(path).map(drop),
         ("write", [path]) => OpenOptions::new().write(true).open(path).map(drop),
         ("create", [path]) => File::create_new(path).map(drop),
         ("unlink", [path]) => fs::remove_file(path),

@@ -69,6 +69,7 @@ fn check_maps(
         ("members", "Hash", capacity.members),
         ("member_filter", "Array", 65_536),
         ("claims", "Hash", capacity.claim_rows()),
+        ("links", "Hash", capacity.claims),
         ("pairs", "Hash", capacity.pairs),
         ("host_sockets", "Hash", capacity.host_sockets),
         ("control", "Array", 1),

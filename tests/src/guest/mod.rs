@@ -21,6 +21,7 @@ pub mod host;
 pub mod host_sockets;
 mod keys;
 pub mod life;
+pub mod links;
 pub mod load;
 mod maps;
 pub mod mounting;

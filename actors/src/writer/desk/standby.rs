@@ -105,6 +105,7 @@ impl<T> Desk<T> {
             image: self.ledger.image().clone(),
             seq,
             mode: state.mode,
+            linked: state.linked().collect(),
         })
     }
 }

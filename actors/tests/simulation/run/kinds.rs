@@ -3,7 +3,7 @@
 use syva_model::command::Command;
 
 /// How many kinds there are.
-const KINDS: usize = 17;
+const KINDS: usize = 18;
 
 /// How many entries of each kind there were, with what it is called.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,5 +50,6 @@ const fn number(command: &Command) -> usize {
         Command::Prune { .. } => 14,
         Command::AcceptLoss { .. } => 15,
         Command::Reresolve { .. } => 16,
+        Command::Link { .. } => 17,
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use syva_model::command::{
-    Attach, ClaimFacts, Command, Policy, Reresolved, SocketFacts, Unresolved, ZoneType,
+    Attach, ClaimFacts, Command, LinkFacts, Policy, Reresolved, SocketFacts, Unresolved, ZoneType,
 };
 use syva_model::image::{Mode, Scope, ZoneId};
 use syva_model::name::{Party, ZoneName};
@@ -57,6 +57,7 @@ pub fn summary(command: &Command) -> String {
             said
         }
         Command::Reresolve { found, lost } => reresolve(found, lost),
+        Command::Link { made, gone } => link(made, gone),
         Command::AllowHostSocket { zone, socket } => {
             format!(
                 "zone {zone}: {}, socket {}",
@@ -79,8 +80,29 @@ pub fn summary(command: &Command) -> String {
     }
 }
 
-/// How many claims are named one by one.
+/// How many claims or files are named one by one.
 const NAMED: usize = 4;
+
+/// The first of them, and how many more there are.
+fn named(all: &[String], of: &str) -> String {
+    let mut said = all.iter().take(NAMED).cloned().collect::<Vec<_>>();
+    if all.len() > NAMED {
+        said.push(format!("and {} {of} more", all.len() - NAMED));
+    }
+    said.join("; ")
+}
+
+fn link(made: &[LinkFacts], gone: &[LinkFacts]) -> String {
+    let made = made.iter().map(|facts| {
+        format!(
+            "object {} of {} has a name outside: {}",
+            facts.object, facts.claim, facts.name
+        )
+    });
+    let gone = gone.iter();
+    let gone = gone.map(|facts| format!("object {} of {} is gone", facts.object, facts.claim));
+    named(&made.chain(gone).collect::<Vec<_>>(), "files")
+}
 
 fn reresolve(found: &[Reresolved], lost: &[Unresolved]) -> String {
     let found = found.iter().map(|again| match again.found {
@@ -89,17 +111,7 @@ fn reresolve(found: &[Reresolved], lost: &[Unresolved]) -> String {
     });
     let lost = lost.iter();
     let lost = lost.map(|lost| format!("{} is lost: {}", lost.path, lost.because));
-    let all: Vec<String> = found.chain(lost).collect();
-    let mut said = all
-        .iter()
-        .take(NAMED)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join("; ");
-    if all.len() > NAMED {
-        let _ = write!(said, "; and {} claims more", all.len() - NAMED);
-    }
-    said
+    named(&found.chain(lost).collect::<Vec<_>>(), "claims")
 }
 
 fn register_zone(
@@ -255,6 +267,10 @@ impl Whereabouts {
                 let mut paths = found.chain(lost.iter().map(|lost| &lost.path));
                 paths.any(|path| self.paths.get(path).is_some_and(named))
             }
+            Command::Link { made, gone } => {
+                let mut paths = made.iter().chain(gone).map(|facts| &facts.claim);
+                paths.any(|path| self.paths.get(path).is_some_and(named))
+            }
             Command::AttachContainer(attach) => {
                 let before = self
                     .containers
@@ -288,6 +304,19 @@ mod tests {
 
     fn zone(name: &str) -> ZoneName {
         ZoneName::new(name).expect("valid")
+    }
+
+    fn linked(name: &str) -> LinkFacts {
+        LinkFacts {
+            claim: "/srv/web".into(),
+            object: ObjectKey {
+                dev: 8 << 20 | 1,
+                ino: 42,
+                subvol: 0,
+            },
+            generation: 7,
+            name: name.into(),
+        }
     }
 
     fn attach(name: &str) -> Command {
@@ -455,6 +484,13 @@ mod tests {
                 "/a is lost: gone; /b is lost: gone; /c is lost: gone; /d is lost: gone; and 2 claims more",
             ),
             (
+                Command::Link {
+                    made: vec![linked("copy")],
+                    gone: vec![linked("other")],
+                },
+                "object 8:1/42 of /srv/web has a name outside: copy; object 8:1/42 of /srv/web is gone",
+            ),
+            (
                 Command::AllowHostSocket {
                     zone: zone("web"),
                     socket: socket("/var/run/s"),
@@ -484,6 +520,10 @@ mod tests {
                 because: "nothing is there".into(),
             }],
         };
+        let link = Command::Link {
+            made: Vec::new(),
+            gone: vec![linked("copy")],
+        };
         let mut whereabouts = Whereabouts::default();
         assert!(!whereabouts.concerns(&again, "web"));
         let register = Command::RegisterHostPath {
@@ -493,6 +533,8 @@ mod tests {
         assert!(whereabouts.concerns(&register, "web"));
         assert!(whereabouts.concerns(&again, "web"));
         assert!(!whereabouts.concerns(&again, "db"));
+        assert!(whereabouts.concerns(&link, "web"));
+        assert!(!whereabouts.concerns(&link, "db"));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod kept_names;
 mod keys;
 mod labels;
 mod life;
+mod linked;
 mod makers;
 mod mutations;
 mod openings;
@@ -46,6 +47,7 @@ pub fn mutate(checks: &mut Checks) -> Result<(), Failure> {
     let mut world = World::new()?;
     mutations::run(checks, &mut world)?;
     openings::run(checks, &mut world)?;
+    linked::run(checks, &mut world)?;
     world.no_errors(checks)
 }
 

@@ -20,6 +20,7 @@ struct Victim {
     pid: PathBuf,
     exe: PathBuf,
     memory: PathBuf,
+    shown: PathBuf,
     address: PathBuf,
 }
 
@@ -32,6 +33,7 @@ impl Victim {
             _process: process,
             exe: proc.join("exe"),
             memory: proc.join("mem"),
+            shown: proc.join("environ"),
             address: readable_address(&pid)?,
             pid,
         })
@@ -51,6 +53,7 @@ impl Victim {
 pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     let victim = Victim::of(&world.one)?;
     across(checks, world, &victim)?;
+    shown(checks, world, &victim)?;
     inside(checks, world, &victim)?;
     host(checks, world)?;
     listed(checks, world)?;
@@ -104,6 +107,34 @@ fn across(checks: &mut Checks, world: &mut World, victim: &Victim) -> Result<(),
     checks.equal("it would have been denied once", &counted.1, &once);
     let seen: Vec<_> = events.iter().map(|e| (e.subject, e.object)).collect();
     checks.equal("one event says so", &seen, &vec![(AUDITED, ONE)]);
+    Ok(())
+}
+
+/// A file that shows memory is not opened across zones, in whichever mode and whatever pair is allowed.
+fn shown(checks: &mut Checks, world: &mut World, victim: &Victim) -> Result<(), Failure> {
+    let (one, two) = (world.one.clone(), world.two.clone());
+    let pair = Pair::new(ONE, TWO);
+    for (open, how) in [(false, ""), (true, ", their pair allowed")] {
+        if open {
+            world.pairs.write(&MapWrite::PutPair(pair))?;
+        }
+        for action in ["open", "open-read-write"] {
+            let claim =
+                format!("zone two does {action} to the environment of zone one's task{how}");
+            let args = [victim.shown.as_path()];
+            let event = world.refused(checks, &claim, Hook::FileOpen, &two, action, &args)?;
+            let operation = event.map(|event| event.operation);
+            let expected = Some(Operation::Inspect);
+            checks.equal("event: operation", &operation, &expected);
+        }
+    }
+    world.pairs.write(&MapWrite::DropPair(pair))?;
+    for who in [one, world.free.clone(), world.privileged.clone()] {
+        for action in ["open", "open-read-write"] {
+            let claim = format!("{} does {action} to it", who.display());
+            world.allowed(checks, &claim, &who, action, &[&victim.shown])?;
+        }
+    }
     Ok(())
 }
 
