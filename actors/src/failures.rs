@@ -2,7 +2,7 @@
 //! by site, and zones that want more than they may have, by zone. Each is one, from when its count grows
 //! until it has been quiet for a while.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use syva_model::kernel::{LetThrough, ZoneUsage};
@@ -50,7 +50,7 @@ impl Trouble {
         Trouble {
             reason: format!("zone_quota:{name}:{}", share.name()),
             words: format!(
-                "zone {name} was refused {}: it may have {quota} ({count} times in all)",
+                "zone {name} wanted more {} than the {quota} it may have ({count} times in all)",
                 share.words()
             ),
             count,
@@ -80,7 +80,11 @@ impl Failures {
             self.seen = Some(found.into_iter().map(seen).collect());
             return Vec::new();
         };
-        let mut told = Vec::new();
+        // What is not counted any more, as of a zone that is gone, is no reason any more either.
+        let counted: BTreeSet<&String> = found.iter().map(|trouble| &trouble.reason).collect();
+        let gone = all.extract_if(.., |reason, _| !counted.contains(reason));
+        let gone = gone.filter(|(_, seen)| seen.since.is_some());
+        let mut told: Vec<HealthMsg> = gone.map(|(reason, _)| HealthMsg::Clear(reason)).collect();
         for Trouble {
             reason,
             words,
@@ -91,7 +95,9 @@ impl Failures {
                 count: 0,
                 since: None,
             });
-            if count > seen.count {
+            // Less than before: of another zone by that name.
+            let before = if count < seen.count { 0 } else { seen.count };
+            if count > before {
                 told.push(HealthMsg::Raise(reason, words));
                 seen.since = Some(now);
             } else if seen.since.is_some_and(|since| now - since >= QUIET) {
@@ -139,12 +145,21 @@ mod tests {
         match &look(&[usage(2)])[..] {
             [HealthMsg::Raise(reason, words)] => {
                 assert_eq!(reason, "zone_quota:web:cgroups");
-                let said = "zone web was refused nested cgroups: it may have 16 (2 times in all)";
+                let said =
+                    "zone web wanted more nested cgroups than the 16 it may have (2 times in all)";
                 assert_eq!(words, said);
             }
             other => panic!("{other:?}"),
         }
         assert!(look(&[usage(2)]).is_empty());
+        // The zone is gone, and its reason with it; another of that name has its own.
+        match &look(&[])[..] {
+            [HealthMsg::Clear(reason)] => assert_eq!(reason, "zone_quota:web:cgroups"),
+            other => panic!("{other:?}"),
+        }
+        assert!(look(&[]).is_empty());
+        assert_eq!(look(&[usage(1)]).len(), 1);
+        assert!(look(&[usage(3)]).len() == 1 && look(&[usage(2)]).len() == 1);
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct LoaderArgs {
     pub health: Address<HealthMsg>,
     /// What zones are called.
     pub atlas: Atlas,
+    /// What health was told of the kernel's counts. Parked, so that it can be taken back by whoever is here then.
+    pub failures: Park<Failures>,
 }
 
 /// The actor's state.
@@ -61,7 +63,7 @@ pub struct LoaderState {
     kernel: Lent<BoxedKernel>,
     health: Address<HealthMsg>,
     atlas: Atlas,
-    failures: Failures,
+    failures: Lent<Failures>,
 }
 
 impl LoaderState {
@@ -114,6 +116,7 @@ impl Actor for Loader {
             .kernel
             .lend()
             .ok_or("the kernel object is still in use")?;
+        let failures = args.failures.lend().ok_or("the counts are still in use")?;
         let capacity = args.capacity;
         // Loading verifies programs: seconds under emulation, and it blocks.
         let (kernel, loaded) = tokio::task::spawn_blocking(move || {
@@ -127,7 +130,7 @@ impl Actor for Loader {
             kernel,
             health: args.health,
             atlas: args.atlas,
-            failures: Failures::default(),
+            failures,
         })
     }
 

@@ -14,6 +14,7 @@ use crate::address::Address;
 use crate::atlas::Atlas;
 use crate::cgroups::CgroupTree;
 use crate::control::{ControlActor, ControlArgs, ControlMsg};
+use crate::failures::Failures;
 use crate::fanout::{Fanout, FanoutMsg, Hub, Losses};
 use crate::health::{Health, HealthActor, HealthMsg};
 use crate::ledger::Facts;
@@ -50,6 +51,7 @@ pub struct Plant {
     #[cfg(feature = "testing")]
     pub(crate) rig: Rig,
     hub: Park<Hub>,
+    failures: Park<Failures>,
     in_flight: Arc<Semaphore>,
     consumer: Arc<Mutex<()>>,
     pub(crate) health: Address<HealthMsg>,
@@ -83,6 +85,7 @@ impl Plant {
         let (atlas, losses) = (Atlas::default(), Losses::default());
         Plant {
             hub: Park::new(Hub::new(atlas.clone(), losses.clone())),
+            failures: Park::new(Failures::default()),
             kernel: Park::new(materials.kernel),
             journal: Park::new(materials.journal),
             facts: materials.facts,
@@ -186,6 +189,7 @@ impl Plant {
 
     fn loader_args(&self) -> LoaderArgs {
         LoaderArgs {
+            failures: self.failures.clone(),
             atlas: self.atlas.clone(),
             kernel: self.kernel.clone(),
             capacity: self.capacity,

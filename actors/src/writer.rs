@@ -221,9 +221,12 @@ impl WriterState {
             lookout,
             sightings,
             linked,
+            failed,
         } = looked;
         let state = self.desk.state();
-        let command = self.lookouts.back(lookout, sightings, state);
+        // A directory above very many claims may have been replaced.
+        let lookouts = &mut self.lookouts;
+        let command = block_in_place(|| lookouts.back(lookout, sightings, failed, state));
         let refused = match command {
             None => None,
             Some(command) => {

@@ -341,3 +341,27 @@ fn the_host_s_directories_are_those_that_cannot_be_claimed() {
     }
     assert!(host_paths().any(|path| path == "/usr/lib64"));
 }
+
+/// The object was moved, and its new path is registered before anybody looked.
+#[test]
+fn a_claim_is_followed_at_the_path_that_was_asked_for_last() {
+    let mut world = web_has_srv();
+    let again = claim("web", "/new", 11);
+    let reply = world.run(again.clone()).expect("claimed");
+    let note = "/new leads to what was claimed as /srv: it is followed here from now on";
+    assert_eq!(reply.notes, [note]);
+    assert!(world.state.claim_at("/srv").is_none());
+    assert_eq!(world.state.claim_at("/new").expect("there").0.ino, 11);
+    assert_eq!(rows(&world), [(11, WEB, 1)]);
+    let seq = world.state.seq;
+    world.run(again).expect("so already");
+    assert_eq!(world.state.seq, seq);
+    // What was claimed at that path before is the same claim's, and so is who asked.
+    world.run(claim("web", "/other", 12)).expect("claimed");
+    world.run(claim("web", "/new", 12)).expect("one claim");
+    assert_eq!(world.state.claims.len(), 1);
+    assert_eq!(rows(&world), [(11, WEB, 1), (12, WEB, 1)], "the former too");
+    assert_eq!(world.replay(), world.state);
+    world.run(unclaim("web", "/new")).expect("taken back");
+    assert_eq!(rows(&world), []);
+}

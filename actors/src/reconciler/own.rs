@@ -48,9 +48,7 @@ impl OwnFiles {
         });
         found.collect()
     }
-}
 
-impl OwnFiles {
     /// Whether it lies in another of them: a claim on a directory covers what is in it, also what is made
     /// anew at every start, as the socket is.
     fn is_covered(&self, path: &str) -> bool {

@@ -7,7 +7,7 @@
 #[allow(clippy::expect_used)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
@@ -127,8 +127,8 @@ pub fn command(state: &State, sightings: Vec<Sighting>) -> Option<Command> {
         (at.is_some() || lost) && held == sighting.held
     };
     let sightings: Vec<Sighting> = sightings.into_iter().filter(still).collect();
-    let named = |path: &str| sightings.iter().any(|sighting| sighting.path() == path);
-    let moves = |found: &&Reresolved| state.moves(found, named);
+    let looked_at: HashSet<&str> = sightings.iter().map(Sighting::path).collect();
+    let moves = |found: &&Reresolved| state.moves(found, |path| looked_at.contains(path));
     let found = sightings.iter().filter_map(|s| s.seen.as_ref().ok());
     let found: Vec<Reresolved> = found.filter(moves).cloned().collect();
     let lost = sightings.iter().filter_map(|s| s.seen.as_ref().err());
@@ -174,6 +174,8 @@ struct Seen {
     young: bool,
     object: ObjectKey,
     generation: u64,
+    /// The magic number of the file system it lies on.
+    magic: u64,
     /// How many names it has, if it is no directory.
     names: u32,
     pass: u64,
@@ -191,10 +193,17 @@ enum Unseen {
 #[derive(Debug, Default)]
 pub struct Lookout {
     seen: HashMap<String, Seen>,
+    /// The claims' paths of which nobody could tell, and why.
+    unseen: Vec<String>,
     pass: u64,
 }
 
 impl Lookout {
+    /// The claims' paths that could not be looked at in the last pass, each with the reason.
+    pub fn unseen(&self) -> &[String] {
+        &self.unseen
+    }
+
     /// Looks at every path, and says which claims are not as the state says. `engines_own`: what no claim
     /// may lead to either. It blocks.
     pub fn look(
@@ -218,6 +227,7 @@ impl Lookout {
         watched: &[Watched],
     ) -> Vec<Sighting> {
         self.pass += 1;
+        self.unseen.clear();
         let mut pass = Pass {
             now,
             lookout: self,
@@ -255,11 +265,11 @@ impl Pass<'_> {
                 seen: Err(Unresolved { path, because }),
             })
         };
-        let seen = match self.at(path, true) {
+        let seen = match self.claimable(path) {
             Ok(seen) => seen,
             Err(Unseen::Nothing(because)) => return lost(because),
             Err(Unseen::Unknown(said)) => {
-                tracing::warn!(path, %said, "a claim's path cannot be looked at; trying again");
+                self.lookout.unseen.push(format!("{path}: {said}"));
                 return None;
             }
         };
@@ -286,20 +296,32 @@ impl Pass<'_> {
         })
     }
 
-    /// What is at a path now. Only what is `claimed` has to lie on a file system that claims can be made on.
-    fn at(&mut self, path: &str, claimed: bool) -> Result<Seen, Unseen> {
+    /// What is at a path now, on a file system that claims can be made on.
+    fn claimable(&mut self, path: &str) -> Result<Seen, Unseen> {
+        let seen = self.at(path)?;
+        match file_system::is_claimable(seen.magic) {
+            true => Ok(seen),
+            false => Err(Unseen::Nothing(format!(
+                "it lies on {}, where nothing can be claimed",
+                file_system::name(seen.magic)
+            ))),
+        }
+    }
+
+    /// What is at a path now.
+    fn at(&mut self, path: &str) -> Result<Seen, Unseen> {
         let pass = self.lookout.pass;
         let before = self.lookout.seen.get(path).copied();
         if let Some(seen) = before.filter(|seen| seen.pass == pass) {
             return Ok(seen);
         }
         let fd = self.vantage.open_exactly(Path::new(path)).map_err(unseen)?;
-        let seen = self.identity(&fd, before, claimed)?;
+        let seen = self.identity(&fd, before)?;
         self.lookout.seen.insert(path.to_owned(), seen);
         Ok(seen)
     }
 
-    fn identity(&self, fd: &OwnedFd, before: Option<Seen>, claimed: bool) -> Result<Seen, Unseen> {
+    fn identity(&self, fd: &OwnedFd, before: Option<Seen>) -> Result<Seen, Unseen> {
         let unknown = |said: Errno| Unseen::Unknown(format!("asking what it is said: {said}"));
         let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
         let stat = statx(fd, c"", AtFlags::EMPTY_PATH, wanted).map_err(unknown)?;
@@ -316,12 +338,6 @@ impl Pass<'_> {
             });
         }
         let magic = fstatfs(fd).map_err(unknown)?.f_type.cast_unsigned();
-        if claimed && !file_system::is_claimable(magic) {
-            let on = file_system::name(magic);
-            return Err(Unseen::Nothing(format!(
-                "it lies on {on}, where nothing can be claimed"
-            )));
-        }
         let facts = self.prober.probe(fd.as_fd());
         let facts = facts.map_err(|error| Unseen::Unknown(error.to_string()))?;
         Ok(Seen {
@@ -329,6 +345,7 @@ impl Pass<'_> {
             young,
             object: facts.key,
             generation: facts.generation,
+            magic,
             names,
             pass,
         })
@@ -339,7 +356,7 @@ impl Pass<'_> {
         ancestors(path)
             .filter(|above| *above != "/")
             .map(|above| {
-                let seen = self.at(above, false).ok()?;
+                let seen = self.at(above).ok()?;
                 Some(Above {
                     object: seen.object,
                     generation: seen.generation,
@@ -361,7 +378,7 @@ impl Pass<'_> {
         }
         let forbidden: Vec<String> = host_paths().chain(self.engines_own.to_vec()).collect();
         let is_same = |path: &String| {
-            let there = self.at(path, false);
+            let there = self.at(path);
             there.is_ok_and(|there| there.object == seen.object)
         };
         let same = forbidden.into_iter().find(is_same)?;

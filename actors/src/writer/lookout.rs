@@ -54,7 +54,7 @@ pub(super) fn settle(store: Arc<dyn LinkStore>, news: News) {
 
 /// The health reason while claims are lost: their paths lead to nothing that can be claimed.
 pub const LOST: &str = "claims_lost";
-/// The health reason while a pass does not come to its end.
+/// The health reason while claims' paths cannot be looked at, or a pass does not come to its end.
 pub const UNSEEN: &str = "claims_unseen";
 
 /// The health reason while claims cannot be given what their paths lead to.
@@ -67,6 +67,8 @@ const NAMED: usize = 4;
 
 /// What a pass brings back.
 pub struct Looked {
+    /// It broke off: nothing was looked at.
+    pub(super) failed: bool,
     pub(super) lookout: Lookout,
     pub(super) sightings: Vec<Sighting>,
     /// What the kernel noted of names outside claims, and where; nothing if it cannot be had, or was made
@@ -128,15 +130,17 @@ impl Lookouts {
         let (loader, vantage) = (self.loader.clone(), self.vantage.clone());
         let (own, myself) = (Arc::clone(&self.engines_own), myself.clone());
         tokio::spawn(async move {
-            let (mut sightings, mut linked) = (Vec::new(), None);
+            let (mut sightings, mut linked, mut failed) = (Vec::new(), None, false);
             // While the loader is being restarted nothing can be identified: the next pass will.
             if let Ok(Ok(prober)) = loader.call(LoaderMsg::Prober).await {
                 let looking = spawn_blocking(move || {
                     let sightings = lookout.look(&*prober, &vantage, &own, &watched);
                     (lookout, sightings)
                 });
+                let looked = looking.await;
+                failed = looked.is_err();
                 // One that panicked has forgotten everything, and looks anew.
-                (lookout, sightings) = looking.await.unwrap_or_default();
+                (lookout, sightings) = looked.unwrap_or_default();
             }
             if let Ok(Ok(store)) = loader.call(LoaderMsg::Links).await {
                 linked = spawn_blocking(|| noted(store)).await.unwrap_or_default();
@@ -145,6 +149,7 @@ impl Lookouts {
                 lookout,
                 sightings,
                 linked,
+                failed,
             };
             // A writer that is gone has another one after it, which looks by itself.
             let _ = myself.cast(WriterMsg::Looked(Box::new(looked)));
@@ -156,10 +161,28 @@ impl Lookouts {
         &mut self,
         lookout: Lookout,
         sightings: Vec<Sighting>,
+        failed: bool,
         state: &State,
     ) -> Option<Command> {
+        let unseen = lookout.unseen();
+        let words = match (unseen, failed) {
+            (_, true) => {
+                Some("looking at claims' paths broke off: the log has the error".to_owned())
+            }
+            ([], _) => None,
+            ([first, ..], _) => Some(format!(
+                "{} claims' paths cannot be looked at: {first}",
+                unseen.len()
+            )),
+        };
+        if let Some(words) = &words {
+            tracing::warn!(?unseen, "{words}; trying again");
+        }
+        let _ = self.health.cast(match words {
+            Some(words) => HealthMsg::Raise(UNSEEN.into(), words),
+            None => HealthMsg::Clear(UNSEEN.into()),
+        });
         self.lookout = Some(lookout);
-        let _ = self.health.cast(HealthMsg::Clear(UNSEEN.into()));
         self.told = None;
         self.tell(state);
         command(state, sightings)

@@ -31,7 +31,8 @@ struct {
 	__type(value, struct filter_slot);
 } member_filter SEC(".maps");
 
-/* Advanced by the daemon after each change it makes to members: what was copied before is stale. */
+/* Advanced after each change of a row of members that exists, by the daemon and by park(): what was
+ * copied before is stale. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

@@ -46,7 +46,10 @@ static __always_inline struct usage_row *usage_of(__u32 zone)
 		return NULL;
 	/* Fails with EEXIST if another CPU was faster. */
 	bpf_map_update_elem(&zone_usage, &zone, &fresh, BPF_NOEXIST);
-	return bpf_map_lookup_elem(&zone_usage, &zone);
+	row = bpf_map_lookup_elem(&zone_usage, &zone);
+	if (!row)
+		count_error(SITE_ZONE_USAGE);
+	return row;
 }
 
 /* The host is not counted: nothing bounds it, and it pays for nothing. */

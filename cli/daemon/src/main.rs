@@ -12,6 +12,7 @@ mod telemetry;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
@@ -24,6 +25,9 @@ use syva_rpc::server::{serve, socket};
 use tokio::signal::unix::{SignalKind, signal};
 
 use args::{Args, Backend, PINS};
+
+/// How long threads that are stuck in a system call are waited for at the end.
+const STUCK: Duration = Duration::from_secs(5);
 
 fn main() -> Result<ExitCode> {
     let mut args = Args::parse();
@@ -45,9 +49,13 @@ fn main() -> Result<ExitCode> {
         let _within = runtime.enter();
         telemetry::otlp(&args)?
     };
-    let _log = logging::init(args.log_format, otlp.as_ref());
+    let log = logging::init(args.log_format, otlp.as_ref());
     // Everything runs in spawned tasks: calls between actors are slower from this thread.
-    runtime.block_on(async { tokio::spawn(run(args, otlp)).await? })?;
+    let outcome = runtime.block_on(async { tokio::spawn(run(args, otlp)).await? });
+    drop(log);
+    // A thread that looks at a path on a file system which does not answer is not waited for.
+    runtime.shutdown_timeout(STUCK);
+    outcome?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -35,7 +35,9 @@ impl Case<'_> {
         self.claims_allowed(name, Some(zone.id), std::slice::from_ref(claim))?;
         let held = self.state.claims.get(&claim.object);
         let same = held.is_some_and(|held| {
-            held.by_command >= Some(claim.scope) && held.generation == claim.generation
+            held.by_command >= Some(claim.scope)
+                && held.generation == claim.generation
+                && held.path == claim.path
         });
         Ok(if same {
             Admission::Unchanged(Reply::said(format!(

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Admission, Case, Refusal, RefusalKind, conflict, invalid};
 use crate::command::{ClaimFacts, Policy, SocketFacts};
 use crate::fold::Reply;
-use crate::image::{Mode, Pair, ZoneId};
+use crate::image::{Mode, ObjectKey, Pair, ZoneId};
 use crate::name::{Party, ZoneName};
 use crate::state::{Comm, Zone};
 
@@ -92,16 +92,17 @@ impl Case<'_> {
     }
 
     pub(super) fn same_policy(&self, zone: &Zone, policy: &Policy, claims: &[ClaimFacts]) -> bool {
-        let mut asked = BTreeSet::new();
-        let mut all_held = true;
-        for facts in claims {
-            asked.insert(facts.object);
-            all_held &= self.state.claims.get(&facts.object).is_some_and(|held| {
+        // Several of its paths may lead to one object, which is followed at one of them.
+        let asked: BTreeSet<ObjectKey> = claims.iter().map(|facts| facts.object).collect();
+        let paths: BTreeSet<&str> = claims.iter().map(|facts| facts.path.as_str()).collect();
+        let all_held = claims.iter().all(|facts| {
+            self.state.claims.get(&facts.object).is_some_and(|held| {
                 held.zone == zone.id
                     && held.by_policy == Some(facts.scope)
                     && held.generation == facts.generation
-            });
-        }
+                    && paths.contains(held.path.as_str())
+            })
+        });
         let mut of_policy = self
             .state
             .claims_in(zone.id)

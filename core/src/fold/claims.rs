@@ -160,16 +160,24 @@ impl Step<'_> {
     }
 
     pub(super) fn claim(&mut self, zone: ZoneId, facts: &ClaimFacts, source: Source) {
+        // The object may have been claimed by another path, which is not followed any more: whoever asks
+        // saw it here.
+        let by_object = self.remove_claim(facts.object);
         // If the path's object was replaced since, the earlier one stays the zone's.
-        let replaced = self.state.index.by_path.get(&facts.path).copied();
-        let earlier = self
-            .remove_claim(facts.object)
-            .or_else(|| {
-                let mut claim = self.remove_claim(replaced?)?;
-                claim.leave(replaced?);
+        let by_path = match self.state.index.by_path.get(&facts.path).copied() {
+            Some(replaced) => self.remove_claim(replaced).map(|mut claim| {
+                claim.leave(replaced);
+                claim
+            }),
+            None => self.remove_lost(&facts.path),
+        };
+        let earlier = match (by_object, by_path) {
+            (Some(mut claim), Some(other)) => {
+                claim.absorb(other);
                 Some(claim)
-            })
-            .or_else(|| self.remove_lost(&facts.path));
+            }
+            (one, other) => one.or(other),
+        };
         let mut claim = earlier.unwrap_or_else(|| Claim {
             zone,
             path: facts.path.clone(),
@@ -181,6 +189,7 @@ impl Step<'_> {
             former: Vec::new(),
             links: BTreeMap::new(),
         });
+        claim.path.clone_from(&facts.path);
         claim.generation = facts.generation;
         claim.above.clone_from(&facts.above);
         match source {

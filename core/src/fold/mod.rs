@@ -177,7 +177,7 @@ impl Step<'_> {
             Command::DenyComm { a, b } => self.say_of_pair(a, b, Comm::Denied),
             Command::RegisterHostPath { zone, claim } => {
                 let id = self.zone_id(zone)?;
-                let notes = self.state.neighbours(&claim.path, id);
+                let notes = self.state.neighbours(claim, id);
                 self.claim(id, claim, Source::Command);
                 Ok(Reply {
                     notes,

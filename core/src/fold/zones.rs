@@ -25,7 +25,7 @@ impl Step<'_> {
         if let Some(policy) = policy {
             self.replace_policy(name, id, policy);
             for claim in claims {
-                notes.extend(self.state.neighbours(&claim.path, id));
+                notes.extend(self.state.neighbours(claim, id));
             }
             self.replace_policy_claims(id, claims);
             self.replace_policy_sockets(id, host_sockets);

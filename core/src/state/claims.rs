@@ -44,6 +44,7 @@ pub struct Claim {
     /// The object's inode generation.
     pub generation: u64,
     /// The directories that the path leads through.
+    #[serde(default)]
     pub above: Vec<Above>,
     /// What the zone's policy asks for.
     pub by_policy: Option<Scope>,
@@ -53,8 +54,10 @@ pub struct Claim {
     pub seq: u64,
     /// What was at the path before, latest first. It stays the zone's until the next boot: it may be
     /// open, have another name, or lie under a mount, and is not to be everyone's for that.
+    #[serde(default)]
     pub former: Vec<Former>,
     /// Its files that have names outside it, by inode number.
+    #[serde(default)]
     pub links: BTreeMap<u64, Link>,
 }
 
@@ -64,6 +67,17 @@ impl Claim {
         let generation = self.generation;
         self.former.insert(0, Former { object, generation });
         self.former.truncate(FORMER);
+    }
+
+    /// Two claims turn out to be one: it has what both had, and stands as long as anybody asks for either.
+    pub(crate) fn absorb(&mut self, other: Claim) {
+        self.by_policy = self.by_policy.max(other.by_policy);
+        self.by_command = self.by_command.max(other.by_command);
+        self.former.extend(other.former);
+        self.former.truncate(FORMER);
+        for (ino, link) in other.links {
+            self.links.entry(ino).or_insert(link);
+        }
     }
 
     /// Devices are numbered anew. What has no generation may be another file by now.

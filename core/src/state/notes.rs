@@ -1,7 +1,7 @@
 //! What lies around a path, in words for whoever claims it or gives a socket there.
 
 use super::State;
-use crate::command::ZoneType;
+use crate::command::{ClaimFacts, ZoneType};
 use crate::image::ZoneId;
 
 impl State {
@@ -25,8 +25,16 @@ impl State {
     }
 
     /// What a zone's claims look like beside a new one at `path`: notes for whoever claims it.
-    pub fn neighbours(&self, path: &str, zone: ZoneId) -> Vec<String> {
+    pub fn neighbours(&self, claim: &ClaimFacts, zone: ZoneId) -> Vec<String> {
+        let path = claim.path.as_str();
         let mut notes = Vec::new();
+        let held = self.claims.get(&claim.object);
+        if let Some(held) = held.filter(|held| held.path != claim.path) {
+            notes.push(format!(
+                "{path} leads to what was claimed as {}: it is followed here from now on",
+                held.path
+            ));
+        }
         let above = self.claim_above(path);
         if let Some(claim) = above.filter(|claim| claim.zone != zone) {
             notes.push(format!(

@@ -157,3 +157,59 @@ fn the_engine_s_own_and_the_host_s_are_not_followed_to() {
     assert!(because.contains("cannot be claimed"), "{because}");
     assert!(look(&[]).is_ok());
 }
+
+/// A directory above another claim is looked at for that, and is not taken for one that can be claimed.
+#[test]
+fn what_lies_on_a_file_system_without_claims_is_lost_whoever_looked_before() {
+    let mut lookout = Lookout::default();
+    let prober = MemoryKernel::new();
+    // Of /proc nothing can be claimed; its directories are above the file.
+    let watched = [
+        Watched {
+            held: Some(Held {
+                found: (
+                    ObjectKey {
+                        dev: 1,
+                        ino: 1,
+                        subvol: 0,
+                    },
+                    0,
+                ),
+                above: Vec::new(),
+            }),
+            ..watch(Path::new("/proc/sys"))
+        },
+        watch(Path::new("/proc/sys/kernel")),
+    ];
+    for _ in 0..2 {
+        let sightings = lookout.look(&prober, &Vantage::own(), &[], &watched);
+        assert!(
+            matches!(&sightings[..], [Sighting { seen: Err(_), .. }]),
+            "{sightings:?}"
+        );
+    }
+}
+
+#[test]
+fn what_nobody_can_tell_is_told() {
+    struct Mute;
+    impl Prober for Mute {
+        fn probe(&self, _: BorrowedFd<'_>) -> Result<ObjectFacts, KernelError> {
+            Err(KernelError {
+                operation: "probe",
+                on: "a file".into(),
+                said: "no".into(),
+                errno: None,
+                remedy: String::new(),
+            })
+        }
+    }
+    let dir = directory();
+    let mut lookout = Lookout::default();
+    let watched = [watch(dir.path())];
+    let sightings = lookout.look(&Mute, &Vantage::own(), &[], &watched);
+    assert_eq!(sightings, [], "neither there nor gone");
+    assert_eq!(lookout.unseen().len(), 1);
+    lookout.look(&MemoryKernel::new(), &Vantage::own(), &[], &watched);
+    assert_eq!(lookout.unseen(), [""; 0]);
+}

@@ -67,7 +67,7 @@ pub fn run(
     checks.allowed("web makes a directory that is no cgroup", &elsewhere);
     others(checks, stage)?;
     let told = eventually("health names the zone", || {
-        Ok(reasons(daemon)?.contains("zone web was refused nested cgroups: it may have 6"))
+        Ok(reasons(daemon)?.contains("zone web wanted more nested cgroups than the 6 it may have"))
     });
     checks.check("health names the zone, and no other", told);
     let blamed = reasons(daemon)?.contains("zone db");

@@ -81,7 +81,7 @@ pub fn run(
     checks.equal("each refusal is counted", &refused, &4);
     others(checks, stage)?;
     let told = eventually("health names the zone", || {
-        Ok(reasons(daemon)?.contains("zone web was refused System V objects and keys"))
+        Ok(reasons(daemon)?.contains("zone web wanted more System V objects and keys"))
     });
     checks.check("health names the zone for these, too", told);
 
