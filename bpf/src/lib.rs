@@ -9,6 +9,9 @@
 //! a process that has loaded nothing.
 //! `unsafe` is allowed in `skel`, `pod`, `map`, `mapped`, `iter`, `counters` and nowhere else.
 
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("the programs tell system calls by x86-64's numbers and registers (src/bpf/syscall.h)");
+
 mod backend;
 mod control;
 mod counters;
