@@ -10,7 +10,9 @@
 //! `unsafe` is allowed in `skel`, `pod`, `map`, `mapped`, `iter`, `counters` and nowhere else.
 
 #[cfg(not(target_arch = "x86_64"))]
-compile_error!("the programs tell system calls by x86-64's numbers and registers (src/bpf/syscall.h)");
+compile_error!(
+    "the programs tell system calls by x86-64's numbers and registers (src/bpf/syscall.h)"
+);
 
 mod backend;
 mod control;

@@ -46,7 +46,8 @@ fn is_program(path: &Path) -> bool {
 /// Everything of one side that can be attacked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Aim {
-    /// Its directory: `secret`, `busybox`, `script`, `link`, `folder/inner`; claimed, if it is a zone's.
+    /// Its directory: `secret`, `busybox`, `script`, `link`, `folder/inner`, `published`; claimed, if it is a
+    /// zone's.
     pub dir: PathBuf,
     /// Its cgroup.
     pub cgroup: PathBuf,
@@ -72,6 +73,11 @@ impl Aim {
     /// A path in its directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.join(name)
+    }
+
+    /// The name beside its directory that the host has given a file in it.
+    pub fn published(&self) -> PathBuf {
+        self.dir.with_extension("published")
     }
 
     /// The same as the kernel takes it.
@@ -150,6 +156,12 @@ impl Side {
         for name in ["secret", "other", "folder/inner"] {
             fs::write(dir.join(name), SECRET)?;
         }
+        let (inside, outside) = (dir.join("published"), self.aim.published());
+        fs::write(&inside, SECRET)?;
+        if outside.exists() {
+            fs::remove_file(&outside)?;
+        }
+        fs::hard_link(inside, outside)?;
         fs::write(dir.join("script"), "#!/bin/sh\nexit 0\n")?;
         fs::write(dir.join(LOADER), elf::ending_well())?;
         for name in ["script", LOADER] {

@@ -29,6 +29,10 @@ pub const ALL: &[Technique] = &[
             reads(File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?)
         },
     ),
+    zone(
+        "open(2) by a name outside that the host gave it",
+        |it, _| reads(File::open(it.published())?),
+    ),
     zone("openat2(2)", |it, _| {
         let how = words(&[0, 0, 0]);
         let size = how.len();
