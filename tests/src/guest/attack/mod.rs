@@ -7,14 +7,17 @@
 
 pub mod aim;
 mod calls;
+mod capabilities;
 mod cgroups;
 mod changes;
 mod elf;
 mod engine;
 mod files;
+mod handles;
 mod host;
 pub mod ipc;
 mod mounts;
+mod narrow;
 mod programs;
 mod sockets;
 mod sys;
