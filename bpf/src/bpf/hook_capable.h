@@ -14,11 +14,10 @@
 #define CAP_SYS_TIME   25
 #define CAP_PERFMON    38
 
-/* delete_module(2) and autoloading a module of any name; acct(2); reboot(2). */
-#define DOORS (1ull << CAP_SYS_MODULE | 1ull << CAP_SYS_PACCT | 1ull << CAP_SYS_BOOT)
-
-/* These stand before what is a zone's own as well: which it is depends on the call. */
-#define DOORS_BY_CALL (1ull << CAP_SYS_ADMIN | 1ull << CAP_SYS_TIME | 1ull << CAP_PERFMON)
+/* All that are looked at. */
+#define CAPABILITIES                                                                               \
+	(1ull << CAP_SYS_MODULE | 1ull << CAP_SYS_PACCT | 1ull << CAP_SYS_ADMIN |                  \
+	 1ull << CAP_SYS_BOOT | 1ull << CAP_SYS_TIME | 1ull << CAP_PERFMON)
 
 #define NR_PROCESS_MADVISE    440
 #define NR_PROCESS_MADVISE_32 NR_32(440)
@@ -46,14 +45,9 @@
 
 #define NR_MOUNT_SETATTR     442
 #define NR_MOUNT_SETATTR_32  NR_32(442)
-/* Since 6.15; changes a mount where it is as well (6.17). */
+/* Since 6.15; without OPEN_TREE_CLONE it changes a mount where it is (7.3). */
 #define NR_OPEN_TREE_ATTR    467
 #define NR_OPEN_TREE_ATTR_32 NR_32(467)
-
-static __always_inline bool is_among(int cap, __u64 capabilities)
-{
-	return capabilities >> (cap & 63) & 1;
-}
 
 /*
  * Instead of the right to inspect a task, which hook_ptrace.h answers for, CAP_SYS_ADMIN or
@@ -124,34 +118,48 @@ static __always_inline bool rules_node(__u32 call)
 	}
 }
 
-/*
- * In a user namespace of its own a capability opens what is that namespace's. In a pid namespace of
- * its own reboot(2) ends that, and acct(2) is about it.
- */
+/* The one it is in, not the one that its children will be in. */
+static __always_inline bool in_own_pid_namespace(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, thread_pid, level);
+}
+
+/* In a user namespace of its own a capability opens what is that namespace's. */
 SEC("lsm/capable")
 int BPF_PROG(capable, const struct cred *cred, struct user_namespace *ns, int cap,
 	     unsigned int opts, int ret)
 {
-	struct task_struct *task;
 	struct subject subject;
 	__u32 call;
 
 	if (ret)
 		return ret;
-	if (!is_among(cap, DOORS | DOORS_BY_CALL))
+	if (!(CAPABILITIES >> (cap & 63) & 1))
 		return 0;
 	if (!current_subject(&subject) || ns->level)
 		return 0;
 	call = current_syscall();
-	if (is_among(cap, DOORS_BY_CALL)) {
-		if (cap != CAP_SYS_TIME && is_instead_of_inspecting(call))
-			return without_inspecting(&subject);
-		if (!(cap == CAP_SYS_TIME ? rules_clock(call) : rules_node(call)))
+	switch (cap) {
+	case CAP_SYS_MODULE:
+		/* delete_module(2), and autoloading a module of any name. */
+		break;
+	case CAP_SYS_BOOT:
+	case CAP_SYS_PACCT:
+		/* reboot(2) ends the pid namespace, and acct(2) is about it. */
+		if (in_own_pid_namespace())
 			return 0;
-	} else if (cap != CAP_SYS_MODULE) {
-		task = (void *)bpf_get_current_task();
-		/* The namespace it is in, not the one that its children will be in. */
-		if (BPF_CORE_READ(task, thread_pid, level))
+		break;
+	case CAP_SYS_TIME:
+		if (!rules_clock(call))
+			return 0;
+		break;
+	default:
+		/* CAP_SYS_ADMIN and CAP_PERFMON stand before what is a zone's own as well. */
+		if (is_instead_of_inspecting(call))
+			return without_inspecting(&subject);
+		if (!rules_node(call))
 			return 0;
 	}
 	return judge_node(HOOK_CAPABLE, &subject, ZONE_HOST, call, NULL);

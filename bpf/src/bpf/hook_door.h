@@ -257,7 +257,7 @@ int BPF_PROG(settime, const void *ts, const void *tz, int ret)
 	return judge_node(HOOK_SETTIME, &subject, ZONE_HOST, 0, NULL);
 }
 
-/* Commands of quotactl(2) that change nothing. */
+/* Commands of quotactl(2) that change nothing: include/uapi/linux/quota.h and dqblk_xfs.h. */
 #define Q_SYNC		0x800001
 #define Q_GETFMT	0x800004
 #define Q_GETINFO	0x800005
