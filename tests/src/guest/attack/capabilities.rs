@@ -97,6 +97,18 @@ pub const ALL: &[Technique] = &[
     )
     .lacking(&[libc::ENOENT, libc::ENOTTY, libc::EINVAL]),
     node(
+        "thawing the host's file system",
+        |_, _| {
+            let mounted = File::open("/srv")?;
+            let asked = [sys::fd(&mounted), FITHAW.into(), 0.into()];
+            // It is not frozen.
+            let done = call(libc::SYS_ioctl, asked).map(drop);
+            after_the_hooks(done, libc::EINVAL)
+        },
+        uses_files,
+    )
+    .known("what file systems do for CAP_SYS_ADMIN by ioctl(2)"),
+    node(
         "sethostname(2) of the host",
         |_, _| names(libc::SYS_sethostname, HOST),
         |_, _| {
@@ -308,6 +320,9 @@ fn hardware_clock(set: bool) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// `_IOWR('X', 120, int)`: what FIFREEZE has frozen goes on.
+const FITHAW: u32 = 0xc004_5878;
 
 const HOST: &str = "/proc/sys/kernel/hostname";
 const DOMAIN: &str = "/proc/sys/kernel/domainname";
