@@ -44,7 +44,7 @@ const DOORS: &[(&str, Hook, &[Errno])] = &[
 
 pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     let (two, free) = (world.two.clone(), world.free.clone());
-    let privileged = world.privileged.clone();
+    let (audited, privileged) = (world.audited.clone(), world.privileged.clone());
     let pair = Pair::new(ZoneId::HOST, TWO);
     for (door, hook, errors) in DOORS {
         let action = [Path::new(door)];
@@ -77,6 +77,13 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
                 format!("{outcome:?}, {denied:?}"),
             );
         }
+        let (outcome, (denied, told), _) = world.watch(|| act(&audited, "door", &action))?;
+        let quiet = denied.iter().sum::<u64>() == 0;
+        checks.that(
+            format!("an audited zone: {door}: it goes on, and is counted as what would be refused"),
+            quiet && told[hook.index() as usize] == 1 && open(&outcome),
+            format!("{outcome:?}, {told:?}"),
+        );
         world.pairs.write(&MapWrite::PutPair(pair))?;
         let outcome = act(&two, "door", &action);
         let claim = format!("zone two, in a pair with the host: {door}");
