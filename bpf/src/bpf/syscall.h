@@ -20,8 +20,8 @@
 #define THREAD_SIZE (4 * 4096)
 
 /*
- * The call, as the kernel took it: it looks at no more than 32 bits of the number (since 5.14),
- * whatever the task has put above them.
+ * The call, as the kernel took it: it looks at no more than 32 bits of the number, whatever the
+ * task has put above them (6.1; to 5.10 a larger number is no call).
  */
 static __always_inline __u32 current_syscall(void)
 {

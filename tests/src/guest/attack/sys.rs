@@ -70,7 +70,7 @@ impl<'a> From<&'a mut [u8]> for Arg<'a> {
     }
 }
 
-/// Above a call's number: the kernel looks at 32 bits of it (since 5.14).
+/// Above a call's number: the kernel looks at 32 bits of it (6.1, not 5.10).
 pub const ABOVE: c_long = 1 << 32;
 
 /// Calls the kernel.
