@@ -14,6 +14,7 @@ use crate::error;
 use crate::missed::MissedMoves;
 use crate::pod::{text_of, value_of};
 use crate::skel::types::{event, verdict};
+use crate::syscall;
 use crate::tables::key_from;
 
 /// What has been read since the last poll.
@@ -112,6 +113,7 @@ fn decode(record: &[u8]) -> Option<KernelEvent> {
         depth: raw.depth,
         name: match hook {
             Hook::Bpf => command_name(raw.detail),
+            Hook::Capable => syscall::name(raw.detail),
             _ => text_of(&raw.name),
         },
         applied: raw.applied,

@@ -32,6 +32,7 @@ mod pod;
 mod selftest;
 mod sites;
 mod skel;
+mod syscall;
 mod tables;
 pub mod vantage;
 mod variant;

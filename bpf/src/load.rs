@@ -233,6 +233,7 @@ impl Programs {
                 Hook::SbRemount => &progs.sb_remount,
                 Hook::PathNotify => &progs.path_notify,
                 Hook::Capable => &progs.capable,
+                Hook::Quotactl => &progs.quotactl,
                 Hook::PerfEventAlloc => &progs.perf_event_alloc,
                 Hook::KernelLoadData => &progs.kernel_load_data,
                 Hook::KernelReadFile => &progs.kernel_read_file,

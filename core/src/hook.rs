@@ -99,7 +99,8 @@ hooks! {
     InodeRemovexattr = 20, "inode_removexattr", File,
         "removing an extended attribute or an access control list of a file of another zone";
     FilePermission = 21, "file_permission", Node,
-        "writing to a cgroup of another zone or of the host through a descriptor that was open already";
+        "writing to a cgroup of another zone or of the host through a descriptor that was open already; naming the host through one \
+         that was opened in another namespace of names";
     Bpf = 22, "bpf", Node,
         "bpf(2), but for what container runtimes need: programs for sockets and for the devices of own cgroups";
     CgroupCanFork = 23, "cgroup_can_fork", Node,
@@ -147,10 +148,12 @@ hooks! {
     SbRemount = 47, "sb_remount", Node,
         "changing the options of a file system that is on a block device";
     Capable = 48, "capable", Node,
-        "what nothing but a capability stands before: removing modules, rebooting, process accounting";
+        "what nothing but a capability stands before: removing modules, rebooting, process accounting, swap, the clock's rate, \
+         the host's name, attributes of its mounts";
     PerfEventAlloc = 49, "perf_event_alloc", Task, "watching a task of another zone (perf_event_open)";
     PathNotify = 50, "path_notify", File,
         "watching a file of another zone, or all of a file system that holds claims (inotify, fanotify)";
+    Quotactl = 51, "quotactl", Node, "changing a file system's quotas";
 }
 
 impl Hook {

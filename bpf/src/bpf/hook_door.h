@@ -257,6 +257,48 @@ int BPF_PROG(settime, const void *ts, const void *tz, int ret)
 	return judge_node(HOOK_SETTIME, &subject, ZONE_HOST, 0, NULL);
 }
 
+/* Commands of quotactl(2) that change nothing: include/uapi/linux/quota.h and dqblk_xfs.h. */
+#define Q_SYNC		0x800001
+#define Q_GETFMT	0x800004
+#define Q_GETINFO	0x800005
+#define Q_GETQUOTA	0x800007
+#define Q_GETNEXTQUOTA	0x800009
+#define Q_XGETQUOTA	0x5803
+#define Q_XGETQSTAT	0x5805
+#define Q_XQUOTASYNC	0x5807
+#define Q_XGETQSTATV	0x5808
+#define Q_XGETNEXTQUOTA 0x5809
+
+/*
+ * quotactl(2), quotactl_fd(2); the kernel has seen to it that the caller has the capability. Quotas
+ * are for all who have the file system mounted. Reading them is free, as of the node's files.
+ */
+SEC("lsm/quotactl")
+int BPF_PROG(quotactl, int cmd, int type, int id, struct super_block *sb, int ret)
+{
+	struct subject subject;
+
+	if (ret)
+		return ret;
+	if (!current_subject(&subject))
+		return 0;
+	switch (cmd) {
+	case Q_SYNC:
+	case Q_GETFMT:
+	case Q_GETINFO:
+	case Q_GETQUOTA:
+	case Q_GETNEXTQUOTA:
+	case Q_XGETQUOTA:
+	case Q_XGETQSTAT:
+	case Q_XQUOTASYNC:
+	case Q_XGETQSTATV:
+	case Q_XGETNEXTQUOTA:
+		return 0;
+	default:
+		return judge_node(HOOK_QUOTACTL, &subject, ZONE_HOST, cmd, sb->s_id);
+	}
+}
+
 /* syslog(2): from here to there it clears the kernel's log or silences the console. */
 #define SYSLOG_ACTION_READ_CLEAR    4
 #define SYSLOG_ACTION_CONSOLE_LEVEL 8

@@ -152,8 +152,9 @@ int BPF_PROG(file_receive, struct file *file, int ret)
 
 /*
  * Every read and write, whichever call it comes from, so of what everyone pays for here there is as
- * little as can be: a descriptor of a cgroup's file that was open before the caller was in its
- * zone, or was given to it, is the only thing that is asked about.
+ * little as can be. Two things are asked about: a descriptor of a cgroup's file that was open
+ * before the caller was in its zone, or was given to it; and the host's name, which a file opened
+ * in another namespace of names leads to.
  */
 SEC("lsm/file_permission")
 int BPF_PROG(file_permission, struct file *file, int mask, int ret)
@@ -161,15 +162,19 @@ int BPF_PROG(file_permission, struct file *file, int mask, int ret)
 	struct subject subject;
 	struct stake stake;
 	struct inode *inode;
+	unsigned long magic;
 
 	if (ret)
 		return ret;
 	if (!(mask & MAY_WRITE))
 		return 0;
 	inode = file->f_inode;
-	if (!is_cgroup_file(inode->i_sb->s_magic) || !current_subject(&subject))
+	magic = inode->i_sb->s_magic;
+	if ((!is_cgroup_file(magic) && magic != PROC_MAGIC) || !current_subject(&subject))
 		return 0;
-	if (!stake_in(HOOK_FILE_PERMISSION, inode, NULL, true, subject.zone, &stake))
+	if (magic == PROC_MAGIC && !names_host(file))
+		return 0;
+	if (!stake_in(HOOK_FILE_PERMISSION, inode, file->f_path.dentry, true, subject.zone, &stake))
 		return 0;
 	return judge_stake(HOOK_FILE_PERMISSION, &subject, file, &stake);
 }

@@ -5,7 +5,7 @@
  * the host sees is not a zone's to change: neither in the host's namespace, nor from another one
  * through a mount that the two share.
  *
- * Not to be refused by any hook: mount_setattr(2), for lack of one (7.3).
+ * mount_setattr(2) has no hook (7.3): hook_capable.h refuses it.
  */
 #include "node.h"
 #include "overlay.h"

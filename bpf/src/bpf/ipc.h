@@ -4,18 +4,8 @@
 #define SYVA_IPC_H
 
 #include "emit.h"
+#include "namespace.h"
 #include "quota.h"
-
-/* The IPC namespace of the host's first process; 0, which is no namespace's, if not known. */
-const volatile __u32 host_ipc_namespace = 0;
-
-static __always_inline bool in_host_ipc_namespace(void)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-
-	return !host_ipc_namespace ||
-	       BPF_CORE_READ(task, nsproxy, ipc_ns, ns.inum) == host_ipc_namespace;
-}
 
 /* Asked after the last one who could find the object has gone. */
 static __always_inline int forget_ipc(__u64 object)

@@ -217,7 +217,12 @@ struct net {
 	struct ns_common ns;
 };
 
+struct uts_namespace {
+	struct ns_common ns;
+};
+
 struct nsproxy {
+	struct uts_namespace *uts_ns;
 	struct ipc_namespace *ipc_ns;
 	struct mnt_namespace *mnt_ns;
 	struct net *net_ns;
@@ -287,7 +292,13 @@ struct tty_file_private {
 	struct tty_struct *tty;
 };
 
+struct thread_info {
+	__u32 status;
+};
+
 struct task_struct {
+	struct thread_info thread_info;
+	void *stack;
 	struct hlist_node pid_links[4];
 	int pid;
 	int tgid;

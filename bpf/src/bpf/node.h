@@ -91,8 +91,8 @@ static __always_inline bool is_of_own_network(struct inode *inode)
 	return false;
 }
 
-#define NR_OPEN_BY_HANDLE_AT	304 /* symlinkat(2) in 32 bits, which opens nothing */
-#define NR_OPEN_BY_HANDLE_AT_32 342 /* nothing in 64 bits */
+#define NR_OPEN_BY_HANDLE_AT	304
+#define NR_OPEN_BY_HANDLE_AT_32 NR_32(342)
 
 /*
  * A namespace is found through a task that is in it, which takes the right to inspect that task, or
@@ -101,7 +101,7 @@ static __always_inline bool is_of_own_network(struct inode *inode)
  */
 static __always_inline bool is_opened_by_handle(void)
 {
-	unsigned long call = current_syscall();
+	__u32 call = current_syscall();
 
 	return call == NR_OPEN_BY_HANDLE_AT || call == NR_OPEN_BY_HANDLE_AT_32;
 }

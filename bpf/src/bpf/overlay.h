@@ -12,6 +12,7 @@
 #ifndef SYVA_OVERLAY_H
 #define SYVA_OVERLAY_H
 
+#include "namespace.h"
 #include "subject.h"
 #include <bpf/bpf_tracing.h>
 
@@ -20,16 +21,6 @@
 
 /* The namespace of mounts that are the kernel's own, and no path leads to. */
 #define MNT_NS_INTERNAL ((__u64)-EINVAL)
-
-/* The mount namespace of the host's first process; 0, which is no namespace's, if not known. */
-const volatile __u32 host_mount_namespace = 0;
-
-static __always_inline __u32 current_mount_namespace(void)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-
-	return BPF_CORE_READ(task, nsproxy, mnt_ns, ns.inum);
-}
 
 /*
  * The maker is the host if it is in no zone, and not in a container either: a container's task may

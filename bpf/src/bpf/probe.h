@@ -17,6 +17,7 @@ struct exported {
 	enum zone_flag zone_flag;
 	enum claim_scope claim_scope;
 	enum member_origin member_origin;
+	enum syscall_table syscall_table;
 };
 
 static __always_inline void export_types(void)

@@ -4,6 +4,7 @@
 #define SYVA_PROC_H
 
 #include "emit.h"
+#include "namespace.h"
 
 /* What is asked of a file that is the node's own, instead of its label. */
 struct stake {
@@ -40,11 +41,15 @@ static __always_inline __u64 beginning(const unsigned char *name)
 	((__u64)(a) | (__u64)(b) << 8 | (__u64)(c) << 16 | (__u64)(d) << 24 | (__u64)(e) << 32 |   \
 	 (__u64)(f) << 40 | (__u64)(g) << 48 | (__u64)(h) << 56)
 
+#define KERNEL_PARAMETER LETTERS('k', 'e', 'r', 'n', 'e', 'l', 0, 0)
+#define HOST_NAME	 LETTERS('h', 'o', 's', 't', 'n', 'a', 'm', 'e')
+#define DOMAIN_NAME	 LETTERS('d', 'o', 'm', 'a', 'i', 'n', 'n', 'a')
+
 /*
  * Whether a parameter is its namespace's. Those of network and user namespaces, and of others in
  * newer kernels, are in sets of their own, which know who sees them. Up to 5.18 those of IPC and,
  * in every kernel, those of UTS and pid namespaces are in the node's set, by names that lead
- * everyone to his own.
+ * everyone to his own; but a name is the node's in the host's namespace of names.
  */
 static __always_inline bool is_namespaced(struct ctl_table_header *header, struct dentry *dentry)
 {
@@ -56,7 +61,7 @@ static __always_inline bool is_namespaced(struct ctl_table_header *header, struc
 	above = beginning(BPF_CORE_READ(dentry, d_parent, d_name.name));
 	if (above == LETTERS('m', 'q', 'u', 'e', 'u', 'e', 0, 0))
 		return true;
-	if (above != LETTERS('k', 'e', 'r', 'n', 'e', 'l', 0, 0))
+	if (above != KERNEL_PARAMETER)
 		return false;
 	switch (name & 0xffffff) {
 	case LETTERS('m', 's', 'g', 0, 0, 0, 0, 0):
@@ -64,11 +69,31 @@ static __always_inline bool is_namespaced(struct ctl_table_header *header, struc
 	case LETTERS('s', 'h', 'm', 0, 0, 0, 0, 0):
 		return true;
 	default:
-		return name == LETTERS('h', 'o', 's', 't', 'n', 'a', 'm', 'e') ||
-		       name == LETTERS('d', 'o', 'm', 'a', 'i', 'n', 'n', 'a') ||
-		       name == LETTERS('a', 'u', 't', 'o', '_', 'm', 's', 'g') ||
+		if (name == HOST_NAME || name == DOMAIN_NAME)
+			return !in_host_uts_namespace();
+		return name == LETTERS('a', 'u', 't', 'o', '_', 'm', 's', 'g') ||
 		       name == LETTERS('n', 's', '_', 'l', 'a', 's', 't', '_');
 	}
+}
+
+/*
+ * Whether what is written to a file of procfs becomes the host's name or domain's: of the namespace
+ * that the writer is in as it writes, wherever the file was opened.
+ */
+static __always_inline bool names_host(struct file *file)
+{
+	struct proc_inode *proc =
+		(void *)file->f_inode - bpf_core_field_offset(struct proc_inode, vfs_inode);
+	struct dentry *dentry;
+	__u64 name;
+
+	if (!BPF_CORE_READ(proc, sysctl))
+		return false;
+	dentry = BPF_CORE_READ(file, f_path.dentry);
+	name = beginning(BPF_CORE_READ(dentry, d_name.name));
+	return (name == HOST_NAME || name == DOMAIN_NAME) &&
+	       beginning(BPF_CORE_READ(dentry, d_parent, d_name.name)) == KERNEL_PARAMETER &&
+	       in_host_uts_namespace();
 }
 
 /* Files below /proc itself: those of the network namespace are its own, and a pressure file is

@@ -194,6 +194,11 @@ struct denial_count {
 
 #define NAME_BYTES 128
 
+/* In an event's `detail`, beside the number of a system call: it is one of the 32-bit table. */
+enum syscall_table {
+	SYSCALL_32 = 0x20000000,
+};
+
 struct event {
 	__u64 monotonic_ns;
 	__u64 subject_cgroup;
@@ -214,8 +219,8 @@ struct event {
 	__u32 signal;
 	__u32 operation;
 	__u32 kind;
-	/* A number of the kernel's interface: the command of bpf(2), what is loaded, why it is
-	 * locked down. */
+	/* A number of the kernel's interface: the command of bpf(2), the system call that asks for
+	 * a capability, what is loaded, why it is locked down. */
 	__u32 detail;
 	char comm[COMM_BYTES];
 	char name[NAME_BYTES];

@@ -1,14 +1,14 @@
 //! The system calls through which root in a container becomes root on the host. Each is tried so that it
 //! does no harm where it opens: by asking for what cannot be, or for what is so already.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
 use nix::libc;
 
 use super::host::uses_files;
-use super::sys::{self, call, text};
+use super::sys::{self, call};
 use super::tasks::perf;
 use super::technique::{Technique, node};
 
@@ -159,21 +159,6 @@ pub const ALL: &[Technique] = &[
         },
     ),
     node(
-        "sethostname(2) of the host",
-        |_, _| {
-            let name = fs::read_to_string("/proc/sys/kernel/hostname")?;
-            let name = name.trim_end();
-            let length = name.len();
-            let name = text(name)?;
-            call(libc::SYS_sethostname, [(&name).into(), length.into()]).map(drop)
-        },
-        |_, _| {
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUTS)?;
-            call(libc::SYS_sethostname, [c"own".into(), 3.into()]).map(drop)
-        },
-    )
-    .known("the name of a zone that shares the namespace of names with the host"),
-    node(
         "syslog(2), clearing",
         |_, _| {
             const CLEAR: i32 = 5;
@@ -187,22 +172,13 @@ pub const ALL: &[Technique] = &[
         uses_files,
     )
     .lacking(&[libc::ENOSYS]),
-    node(
-        "swapoff(2)",
-        |_, _| {
-            let done = call(libc::SYS_swapoff, [c"/dev/vda".into()]);
-            after_the_hooks(done.map(drop), libc::EINVAL)
-        },
-        uses_files,
-    )
-    .lacking(&[libc::ENOSYS]),
 ];
 
 /// A terminal of the host's.
 pub const TERMINAL: &str = "/run/attack/terminal";
 
 /// An error that comes after the question whether it may be done: it might have been.
-fn after_the_hooks(done: io::Result<()>, then: i32) -> io::Result<()> {
+pub fn after_the_hooks(done: io::Result<()>, then: i32) -> io::Result<()> {
     match done {
         Err(error) if error.raw_os_error() == Some(then) => Ok(()),
         done => done,

@@ -266,7 +266,7 @@ fn opens(path: &str) -> io::Result<()> {
 }
 
 /// Writes what it holds.
-fn rewrite(path: &str) -> io::Result<()> {
+pub fn rewrite(path: &str) -> io::Result<()> {
     rewrite_at(Path::new(path))
 }
 

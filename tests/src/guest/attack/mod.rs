@@ -7,14 +7,17 @@
 
 pub mod aim;
 mod calls;
+mod capabilities;
 mod cgroups;
 mod changes;
 mod elf;
 mod engine;
 mod files;
+mod handles;
 mod host;
 pub mod ipc;
 mod mounts;
+mod narrow;
 mod programs;
 mod sockets;
 mod sys;
@@ -52,7 +55,8 @@ struct Field {
     _terminal: PtyMaster,
 }
 
-/// Goes through the table; `SYVA_ATTACK` in the environment of vmtest is a part of the names of those to try.
+/// Goes through the table; `SYVA_ATTACK` in the environment of vmtest is a part of the names of those to try,
+/// or of their group's, or several such parts with `|` between them.
 pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     let only = std::env::var("SYVA_ATTACK").unwrap_or_default();
     let mut field = Field::prepare()?;
@@ -60,7 +64,11 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     for group in ALL {
         field.revive()?;
         for technique in group.techniques {
-            if technique.name.contains(&only) {
+            let names = [group.name, technique.name];
+            if only
+                .split('|')
+                .any(|part| names.iter().any(|name| name.contains(part)))
+            {
                 field.attack(checks, group.name, group.anew, technique)?;
             }
         }

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use nix::libc;
@@ -11,6 +10,7 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::aim::Aim;
 use super::files::reads;
+use super::handles;
 use super::sys::{self, call, text};
 use super::technique::{Against, Technique, node, zone};
 use crate::guest::mounting;
@@ -230,7 +230,32 @@ pub const ALL: &[Technique] = &[
     .lacking(&[libc::ENOTTY]),
     node(
         "setns(2) to a namespace opened by a handle",
-        |_, _| enters(&by_handle()?, CloneFlags::CLONE_NEWNS),
+        |_, _| {
+            enters(
+                &handles::namespace(handles::plainly)?,
+                CloneFlags::CLONE_NEWNS,
+            )
+        },
+        |_, _| enters(&File::open("/proc/self/ns/mnt")?, CloneFlags::CLONE_NEWNS),
+    ),
+    node(
+        "setns(2) to a namespace opened by a handle, by a number of more than 32 bits",
+        |_, _| {
+            enters(
+                &handles::namespace(handles::above)?,
+                CloneFlags::CLONE_NEWNS,
+            )
+        },
+        |_, _| enters(&File::open("/proc/self/ns/mnt")?, CloneFlags::CLONE_NEWNS),
+    ),
+    node(
+        "setns(2) to a namespace opened by a handle, by int $0x80",
+        |_, _| {
+            enters(
+                &handles::namespace(handles::narrowly)?,
+                CloneFlags::CLONE_NEWNS,
+            )
+        },
         |_, _| enters(&File::open("/proc/self/ns/mnt")?, CloneFlags::CLONE_NEWNS),
     ),
     node(
@@ -252,50 +277,11 @@ const PIDFD_GET_MNT_NAMESPACE: u32 = 0xff03;
 /// `_IOR(0xb7, 11, struct mnt_ns_info)` and the one after it, since 6.12.
 const NS_MNT_GET_NEXT: u32 = 0x8010_b70b;
 const NS_MNT_GET_PREV: u32 = 0x8010_b70c;
-/// `PROC_DYNAMIC_FIRST`: of namespaces that are not there from the beginning.
-const FIRST_INODE: u32 = 0xf000_0000;
-
-/// Opens a namespace of mounts that is not the own by its number: since 6.18 namespaces have handles, with
-/// the number first, the kind and the inode's number after it.
-fn by_handle() -> io::Result<OwnedFd> {
-    let own = File::open("/proc/self/ns/mnt")?;
-    let (mut handle, mut mount) = (sys::halves(&[16, 0, 0, 0, 0, 0]), sys::halves(&[0]));
-    let named = [
-        sys::fd(&own),
-        c"".into(),
-        handle.as_mut_slice().into(),
-        mount.as_mut_slice().into(),
-        libc::AT_EMPTY_PATH.into(),
-    ];
-    call(libc::SYS_name_to_handle_at, named)?;
-    let own_number = handle.get(8..16).map(<[u8]>::to_vec);
-    let mut refused = io::Error::from(io::ErrorKind::NotFound);
-    // Both are given out one after the other.
-    let numbers = (1..200_u64).map(u64::to_ne_bytes);
-    let all = numbers.flat_map(|number| {
-        let inodes = (FIRST_INODE..FIRST_INODE + 64).map(u32::to_ne_bytes);
-        inodes.map(move |inode| (number, inode))
-    });
-    for (number, inode) in all.filter(|(number, _)| own_number.as_deref() != Some(&number[..])) {
-        let number = number.into_iter().zip(8..);
-        for (byte, at) in number.chain(inode.into_iter().zip(20..)) {
-            handle[at] = byte;
-        }
-        let opened = [sys::fd(&own), handle.as_slice().into(), 0.into()];
-        match sys::descriptor(libc::SYS_open_by_handle_at, opened) {
-            Ok(namespace) => return Ok(namespace),
-            Err(error) if error.raw_os_error() == Some(libc::ESTALE) => {}
-            Err(error) => refused = error,
-        }
-    }
-    Err(refused)
-}
-
 /// Refused at the link, for which 5.10.262 opens the directory it is in, so that setns(2) finds no namespace.
 const NO_NAMESPACE: &[i32] = &[libc::EPERM, libc::EACCES, libc::EINVAL];
 
 /// A mount of the host's that nobody needs.
-const SPARE: &str = "/run/spare";
+pub const SPARE: &str = "/run/spare";
 
 /// What the suite does between attacks: takes away what was mounted where none should be.
 pub fn as_it_was() -> io::Result<()> {
@@ -348,6 +334,13 @@ fn mount_tmpfs(at: &Path) -> io::Result<()> {
 fn remount(at: &str, flags: MsFlags) -> io::Result<()> {
     let flags = MsFlags::MS_REMOUNT | flags;
     Ok(mount(None::<&str>, at, None::<&str>, flags, None::<&str>)?)
+}
+
+/// Removes a file of an overlay's lower layer, for which the kernel writes attributes that take CAP_SYS_ADMIN.
+pub fn unlinks_behind_overlay(own: &Aim) -> io::Result<()> {
+    mounting::overlay(&own.dir, &scratch(own)?)?;
+    let path = own.text("tmp/merged/folder/inner")?;
+    call(libc::SYS_unlink, [(&path).into()]).map(drop)
 }
 
 /// An overlay's upper layer must not lie in another overlay, nor on what the lower one is.

@@ -70,6 +70,9 @@ impl<'a> From<&'a mut [u8]> for Arg<'a> {
     }
 }
 
+/// Above a call's number: the kernel looks at 32 bits of it (6.1, not 5.10).
+pub const ABOVE: c_long = 1 << 32;
+
 /// Calls the kernel.
 pub fn call<const N: usize>(number: c_long, args: [Arg<'_>; N]) -> io::Result<i64> {
     let mut words = [0_i64; 6];

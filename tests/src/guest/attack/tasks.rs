@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt as _;
 use std::thread;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use std::time::Duration;
 use nix::libc::{self, c_long};
 
 use super::aim::{Aim, SECRET};
+use super::calls::after_the_hooks;
+use super::narrow::{self, Low};
 use super::sys::{self, Arg, call, halves, words};
 use super::technique::{Technique, zone_and_host};
 
@@ -149,21 +152,25 @@ pub const ALL: &[Technique] = &[
         .map(drop)
     }),
     zone_and_host("process_madvise(2)", |it, _| {
-        let page = it.address as u64 & !0xfff;
-        let vector = words(&[page, 0x1000]);
+        advises(libc::SYS_process_madvise, it)
+    }),
+    zone_and_host(
+        "process_madvise(2) by a number of more than 32 bits",
+        |it, _| advises(sys::ABOVE | libc::SYS_process_madvise, it),
+    ),
+    zone_and_host("process_madvise(2) by int $0x80", |it, _| {
+        // Where nothing is, which is seen after the hooks were asked: its memory is where 32 bits do not reach.
+        let vector = Low::holding(&halves(&[0x1_0000, 0x1000]))?;
         let process = pidfd(it)?;
-        const MADV_COLD: i32 = 20;
-        call(
-            libc::SYS_process_madvise,
-            [
-                sys::fd(&process),
-                vector.as_slice().into(),
-                1.into(),
-                MADV_COLD.into(),
-                0.into(),
-            ],
-        )
-        .map(drop)
+        let args = [
+            process.as_raw_fd() as u32,
+            vector.address(),
+            1,
+            MADV_COLD as u32,
+            0,
+        ];
+        let done = narrow::call(libc::SYS_process_madvise as u32, args);
+        after_the_hooks(done.map(drop), libc::ENOMEM)
     }),
     zone_and_host("prlimit(2)", |it, _| {
         let limit = words(&[16, 16]);
@@ -288,6 +295,25 @@ fn queued() -> Vec<u8> {
     let mut info = halves(&[libc::SIGTERM as u32, 0, SI_QUEUE as u32, 0]);
     info.resize(128, 0);
     info
+}
+
+const MADV_COLD: i32 = 20;
+
+fn advises(number: c_long, it: &Aim) -> io::Result<()> {
+    let page = it.address as u64 & !0xfff;
+    let vector = words(&[page, 0x1000]);
+    let process = pidfd(it)?;
+    call(
+        number,
+        [
+            sys::fd(&process),
+            vector.as_slice().into(),
+            1.into(),
+            MADV_COLD.into(),
+            0.into(),
+        ],
+    )
+    .map(drop)
 }
 
 fn pidfd(it: &Aim) -> io::Result<std::os::fd::OwnedFd> {

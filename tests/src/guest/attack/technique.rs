@@ -5,7 +5,10 @@ use std::io;
 use nix::libc;
 
 use super::aim::Aim;
-use super::{calls, cgroups, changes, engine, files, host, ipc, mounts, programs, sockets, tasks};
+use super::{
+    calls, capabilities, cgroups, changes, engine, files, host, ipc, mounts, programs, sockets,
+    tasks,
+};
 
 /// An attempt: on what, and what the attacker has itself. It succeeds only if it had its effect.
 pub type Attempt = fn(&Aim, &Aim) -> io::Result<()>;
@@ -188,6 +191,11 @@ pub const ALL: &[Group] = &[
         name: "The host, by system calls",
         anew: false,
         techniques: calls::ALL,
+    },
+    Group {
+        name: "The host, by a capability alone",
+        anew: false,
+        techniques: capabilities::ALL,
     },
 ];
 

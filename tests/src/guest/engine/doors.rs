@@ -1,4 +1,5 @@
-//! Doors that are no files: modules, kexec, raw memory, perf, the clock, the kernel's log, terminals.
+//! Doors that are no files: modules, kexec, raw memory, perf, the clock, the kernel's log, swap, the host's name
+//! and mounts, terminals.
 
 use std::path::Path;
 
@@ -18,6 +19,10 @@ const DOORS: &[(&str, Hook, &[Errno])] = &[
     ("finit-module", Hook::Capable, &[Errno::NOEXEC]),
     ("kexec-load", Hook::Capable, &[]),
     ("kexec-file-load", Hook::Capable, &[Errno::NOEXEC]),
+    ("swapoff", Hook::Capable, &[Errno::INVAL]),
+    ("adjtimex", Hook::Capable, &[]),
+    ("sethostname", Hook::Capable, &[]),
+    ("mount-setattr", Hook::Capable, &[]),
     // There the capability is for rebooting what is in it.
     ("kexec-load-in-pid-namespace", Hook::KernelLoadData, &[]),
     (
@@ -39,7 +44,7 @@ const DOORS: &[(&str, Hook, &[Errno])] = &[
 
 pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     let (two, free) = (world.two.clone(), world.free.clone());
-    let privileged = world.privileged.clone();
+    let (audited, privileged) = (world.audited.clone(), world.privileged.clone());
     let pair = Pair::new(ZoneId::HOST, TWO);
     for (door, hook, errors) in DOORS {
         let action = [Path::new(door)];
@@ -57,7 +62,12 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
             continue;
         }
         let claim = format!("zone two: {door}");
-        world.refused(checks, &claim, *hook, &two, "door", &action)?;
+        let event = world.refused(checks, &claim, *hook, &two, "door", &action)?;
+        if *hook == Hook::Capable {
+            let told = event.map(|event| event.name);
+            let claim = format!("{claim}: told by the call's name");
+            checks.equal(claim, &told, &Some(door.replace('-', "_")));
+        }
         for (who, cgroup) in [("a host task", &free), ("a privileged zone", &privileged)] {
             let (outcome, (denied, _), _) = world.watch(|| act(cgroup, "door", &action))?;
             let quiet = denied.iter().sum::<u64>() == 0;
@@ -67,13 +77,27 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
                 format!("{outcome:?}, {denied:?}"),
             );
         }
+        let (outcome, (denied, told), _) = world.watch(|| act(&audited, "door", &action))?;
+        let quiet = denied.iter().sum::<u64>() == 0;
+        checks.that(
+            format!("an audited zone: {door}: it goes on, and is counted as what would be refused"),
+            quiet && told[hook.index() as usize] == 1 && open(&outcome),
+            format!("{outcome:?}, {told:?}"),
+        );
         world.pairs.write(&MapWrite::PutPair(pair))?;
         let outcome = act(&two, "door", &action);
         let claim = format!("zone two, in a pair with the host: {door}");
         checks.that(claim, open(&outcome), format!("{outcome:?}"));
         world.pairs.write(&MapWrite::DropPair(pair))?;
     }
-    for door in ["perf-own", "log-size", "type-into-own-terminal"] {
+    for door in [
+        "perf-own",
+        "log-size",
+        "type-into-own-terminal",
+        "read-clock",
+        "own-name",
+        "own-mount",
+    ] {
         let claim = format!("zone two: {door}");
         world.allowed(checks, &claim, &two, "door", &[Path::new(door)])?;
     }

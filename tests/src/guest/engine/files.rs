@@ -21,6 +21,9 @@ const NODE: &[&str] = &[
     "/proc/sys/kernel/unprivileged_bpf_disabled",
     "/proc/sys/kernel/usermodehelper/bset",
     "/proc/sys/kernel/yama/ptrace_scope",
+    // Of the host's namespace of names, which the zone is in.
+    "/proc/sys/kernel/hostname",
+    "/proc/sys/kernel/domainname",
     "/proc/sys/vm/overcommit_memory",
     "/proc/sys/vm/drop_caches",
     "/proc/sys/fs/suid_dumpable",
@@ -42,8 +45,6 @@ const NODE: &[&str] = &[
 
 /// What is a namespace's own, or no one's but the task's.
 const OWN: &[&str] = &[
-    "/proc/sys/kernel/hostname",
-    "/proc/sys/kernel/domainname",
     "/proc/sys/kernel/msgmax",
     "/proc/sys/kernel/msgmni",
     "/proc/sys/kernel/sem",

@@ -32,6 +32,24 @@ pub fn perform(name: &Path) -> io::Result<()> {
         "clear-log" => call(libc::SYS_syslog, &[5, 0, 0]),
         "console-level" => call(libc::SYS_syslog, &[8, 0, 7]),
         "log-size" => call(libc::SYS_syslog, &[10, 0, 0]),
+        "swapoff" => call(libc::SYS_swapoff, &[c"/dev/null".as_ptr() as i64]),
+        "adjtimex" => adjust_clock(libc::ADJ_TICK),
+        "read-clock" => adjust_clock(0),
+        "sethostname" => set_name(),
+        "own-name" => {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUTS)?;
+            set_name()?;
+            fs::write("/proc/sys/kernel/hostname", "own")
+        }
+        "mount-setattr" => set_attributes(),
+        "own-mount" => {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
+            match set_attributes() {
+                // Since 5.12.
+                Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
+                done => done,
+            }
+        }
         "type-into-terminal" => type_into(0),
         "type-into-own-terminal" => type_into_own(),
         _ => Err(io::ErrorKind::InvalidInput.into()),
@@ -138,6 +156,42 @@ fn set_clock() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     Ok(())
+}
+
+/// Gives the clock a tick of the length it has.
+fn adjust_clock(modes: u32) -> io::Result<()> {
+    // SAFETY: it is a structure of numbers, all of which may be zero.
+    let mut timex: libc::timex = unsafe { std::mem::zeroed() };
+    for modes in [0, modes] {
+        timex.modes = modes;
+        call(libc::SYS_adjtimex, &[&raw mut timex as i64])?;
+    }
+    Ok(())
+}
+
+/// Gives the host the name that it has.
+fn set_name() -> io::Result<()> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname")?;
+    let name = name.trim_end();
+    call(
+        libc::SYS_sethostname,
+        &[name.as_ptr() as i64, name.len() as i64],
+    )
+}
+
+/// Takes from the root's mount an attribute that it has not.
+fn set_attributes() -> io::Result<()> {
+    let attributes = [0, libc::MOUNT_ATTR_NOSYMFOLLOW, 0, 0];
+    call(
+        libc::SYS_mount_setattr,
+        &[
+            libc::AT_FDCWD.into(),
+            c"/".as_ptr() as i64,
+            0,
+            attributes.as_ptr() as i64,
+            size_of_val(&attributes) as i64,
+        ],
+    )
 }
 
 /// Types a letter into the terminal that is open.
