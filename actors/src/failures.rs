@@ -82,9 +82,14 @@ impl Failures {
         };
         // What is not counted any more, as of a zone that is gone, is no reason any more either.
         let counted: BTreeSet<&String> = found.iter().map(|trouble| &trouble.reason).collect();
-        let gone = all.extract_if(.., |reason, _| !counted.contains(reason));
-        let gone = gone.filter(|(_, seen)| seen.since.is_some());
-        let mut told: Vec<HealthMsg> = gone.map(|(reason, _)| HealthMsg::Clear(reason)).collect();
+        let mut told = Vec::new();
+        all.retain(|reason, seen| {
+            let stays = counted.contains(reason);
+            if !stays && seen.since.is_some() {
+                told.push(HealthMsg::Clear(reason.clone()));
+            }
+            stays
+        });
         for Trouble {
             reason,
             words,

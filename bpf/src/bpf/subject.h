@@ -74,9 +74,9 @@ static __always_inline __u64 member_epoch_half(void)
 
 /*
  * The zone of the cgroup's row, from the copy in its slot if that is this cgroup's and of this
- * epoch. Whoever changes a row that exists, the daemon or park(), advances the epoch after it; what the
- * kernel itself inserts is of a cgroup that nobody has looked up, and what it removes is nobody's
- * any more. So a copy of the epoch that was read before the look-up is as good as the row.
+ * epoch. Whoever changes a row that exists, the daemon or park(), advances the epoch after it; what
+ * the kernel itself inserts is of a cgroup that nobody has looked up, and what it removes is
+ * nobody's any more. So a copy of the epoch that was read before the look-up is as good as the row.
  */
 static __always_inline __u32 zone_of_member(struct filter_slot *slot, __u64 cgroup)
 {

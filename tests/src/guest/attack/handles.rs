@@ -53,6 +53,13 @@ pub fn plainly(own: &File, handle: &[u8]) -> io::Result<OwnedFd> {
     sys::descriptor(libc::SYS_open_by_handle_at, opened)
 }
 
+/// With O_PATH, of which file_open is not asked; and what that is of, opened again.
+pub fn reopened(own: &File, handle: &[u8]) -> io::Result<OwnedFd> {
+    let opened = [sys::fd(own), handle.into(), libc::O_PATH.into()];
+    let path = sys::descriptor(libc::SYS_open_by_handle_at, opened)?;
+    Ok(File::open(format!("/proc/self/fd/{}", path.as_raw_fd()))?.into())
+}
+
 /// The same by a number with more above it.
 pub fn above(own: &File, handle: &[u8]) -> io::Result<OwnedFd> {
     let opened = [sys::fd(own), handle.into(), 0.into()];

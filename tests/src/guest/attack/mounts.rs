@@ -239,6 +239,16 @@ pub const ALL: &[Technique] = &[
         |_, _| enters(&File::open("/proc/self/ns/mnt")?, CloneFlags::CLONE_NEWNS),
     ),
     node(
+        "setns(2) to a namespace opened by a handle with O_PATH, and again",
+        |_, _| {
+            enters(
+                &handles::namespace(handles::reopened)?,
+                CloneFlags::CLONE_NEWNS,
+            )
+        },
+        |_, _| enters(&File::open("/proc/self/ns/mnt")?, CloneFlags::CLONE_NEWNS),
+    ),
+    node(
         "setns(2) to a namespace opened by a handle, by a number of more than 32 bits",
         |_, _| {
             enters(
