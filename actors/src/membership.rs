@@ -8,6 +8,7 @@
 pub mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use syva_model::image::{CgroupId, MapWrite, MemberRow, ZoneId};
@@ -15,7 +16,7 @@ use syva_model::kernel::{KernelError, Recounted, Rows};
 use tokio::task::block_in_place;
 
 use crate::address::{Address, answer};
-use crate::cgroups::{self, CgroupTree, Hierarchy as _};
+use crate::cgroups::{self, CgroupTree, Cgroups, Hierarchy as _};
 use crate::map::MapMsg;
 pub use walk::{Members, Survey, Walker};
 
@@ -160,14 +161,38 @@ fn give_back(
     pid: u32,
     home: CgroupId,
 ) -> Result<String, String> {
-    let now = cgroups::of_process(&pid.to_string()).map_err(|said| said.to_string())?;
-    let inside = tree.id_at(&now).map(|id| members.member(id)).transpose();
-    if inside.map_err(|said| said.to_string())?.flatten().is_none() {
-        return Err(format!("it is in {now}, which is in no zone"));
+    let found = tree.all().map_err(|said| said.to_string())?;
+    if !is_in_a_zone(members, tree, &found, pid)? {
+        return Err("it is in no zone's cgroup".into());
     }
-    let path = tree.find(home).map_err(|said| said.to_string())?;
-    let path = path.ok_or("the cgroup it was in is gone")?;
-    tree.move_process(pid, &path)
+    let path = found.path(home).ok_or("the cgroup it was in is gone")?;
+    tree.move_process(pid, &found, home)
         .map_err(|said| said.to_string())?;
     Ok(path)
+}
+
+/// Whether the cgroup that a process is in has a row.
+fn is_in_a_zone(
+    members: &mut dyn Members,
+    tree: &CgroupTree,
+    found: &Cgroups,
+    pid: u32,
+) -> Result<bool, String> {
+    match cgroups::of_process(&pid.to_string()) {
+        Ok(path) => {
+            let id = tree.id_at(&path).map_err(|said| said.to_string())?;
+            let row = id.map(|id| members.member(id)).transpose();
+            Ok(row.map_err(|said| said.to_string())?.flatten().is_some())
+        }
+        // The kernel writes no path there that is longer than PATH_MAX (`proc_cgroup_show()` in
+        // kernel/cgroup/cgroup.c). A zone can pull it into such a cgroup, which is then parked.
+        Err(said) if said.kind() == io::ErrorKind::InvalidFilename => {
+            let rows = members.rows().map_err(|said| said.to_string())?;
+            let parked = rows.iter().filter(|(_, row)| row.zone == ZoneId::LIMBO);
+            let holds = |(id, _): &(CgroupId, MemberRow)| tree.holds(found, *id, pid);
+            let held: io::Result<Vec<bool>> = parked.map(holds).collect();
+            Ok(held.map_err(|said| said.to_string())?.contains(&true))
+        }
+        Err(said) => Err(said.to_string()),
+    }
 }
