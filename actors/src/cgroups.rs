@@ -165,8 +165,8 @@ pub fn born_of(row: MemberRow) -> MemberRow {
 /// The cgroup-v2 path of a process, from `/proc/PID/cgroup`.
 ///
 /// # Errors
-/// The system's (ENAMETOOLONG if it has no path that is short enough); `InvalidData` if the process has no
-/// cgroup-v2 line.
+/// The system's (some kernels say ENAMETOOLONG of a path that is too long, others cut it off); `InvalidData` if
+/// the process has no cgroup-v2 line.
 pub fn of_process(pid: &str) -> io::Result<OsString> {
     let text = fs::read(format!("/proc/{pid}/cgroup"))?;
     v2_line(&text).ok_or_else(|| {

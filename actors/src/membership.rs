@@ -171,28 +171,28 @@ fn give_back(
     Ok(path)
 }
 
-/// Whether the cgroup that a process is in has a row.
+/// Whether the cgroup that a process is in has a row. Where its path is longer than `PATH_MAX` the kernel does not
+/// say it (ENAMETOOLONG), or cuts it off (as 6.12 does: `kernfs_path_from_node_locked()` in fs/kernfs/dir.c), and a zone can pull it
+/// into such a cgroup. That is parked then.
 fn is_in_a_zone(
     members: &mut dyn Members,
     tree: &CgroupTree,
     found: &Cgroups,
     pid: u32,
 ) -> Result<bool, String> {
-    match cgroups::of_process(&pid.to_string()) {
-        Ok(path) => {
-            let id = tree.id_at(&path).map_err(|said| said.to_string())?;
-            let row = id.map(|id| members.member(id)).transpose();
-            Ok(row.map_err(|said| said.to_string())?.flatten().is_some())
-        }
-        // The kernel writes no path there that is longer than PATH_MAX (`proc_cgroup_show()` in
-        // kernel/cgroup/cgroup.c). A zone can pull it into such a cgroup, which is then parked.
-        Err(said) if said.kind() == io::ErrorKind::InvalidFilename => {
-            let rows = members.rows().map_err(|said| said.to_string())?;
-            let parked = rows.iter().filter(|(_, row)| row.zone == ZoneId::LIMBO);
-            let holds = |(id, _): &(CgroupId, MemberRow)| tree.holds(found, *id, pid);
-            let held: io::Result<Vec<bool>> = parked.map(holds).collect();
-            Ok(held.map_err(|said| said.to_string())?.contains(&true))
-        }
-        Err(said) => Err(said.to_string()),
+    let there = match cgroups::of_process(&pid.to_string()) {
+        Ok(path) => tree.id_at(&path),
+        Err(said) if said.kind() == io::ErrorKind::InvalidFilename => Ok(None),
+        Err(said) => Err(said),
+    };
+    let there = there.map_err(|said| said.to_string())?;
+    let row = there.map(|id| members.member(id)).transpose();
+    if row.map_err(|said| said.to_string())?.flatten().is_some() {
+        return Ok(true);
     }
+    let rows = members.rows().map_err(|said| said.to_string())?;
+    let parked = rows.iter().filter(|(_, row)| row.zone == ZoneId::LIMBO);
+    let holds = |(id, _): &(CgroupId, MemberRow)| tree.holds(found, *id, pid);
+    let held: io::Result<Vec<bool>> = parked.map(holds).collect();
+    Ok(held.map_err(|said| said.to_string())?.contains(&true))
 }
