@@ -144,7 +144,7 @@ impl Actor for Membership {
                 }
             },
             MembershipMsg::Inherited(roots, cgroups, reply) => {
-                answer(reply, walker.inherited(&roots, &cgroups));
+                answer(reply, walker.inherited(members, &roots, &cgroups));
             }
             MembershipMsg::Recount(reply) => answer(reply, members.recount()),
             MembershipMsg::Survey(roots, reply) => answer(reply, walker.survey(members, &roots)),

@@ -90,12 +90,12 @@ impl<H: Hierarchy> Walker<H> {
         steps: &[MapWrite],
         named: &BTreeSet<CgroupId>,
     ) -> Result<(), KernelError> {
-        let is_born = |step: &MapWrite| {
-            let born = |row: &MemberRow| row.origin == Origin::Kernel;
-            matches!(step, MapWrite::PutMember(_, row) if born(row))
+        // What lies below a root is to be found now. What is dropped is mostly gone.
+        let root = |step: &MapWrite| match step {
+            MapWrite::PutMember(id, row) if row.origin == Origin::Journal => Some(*id),
+            _ => None,
         };
-        let needed = steps.iter().filter(|step| !is_born(step));
-        let found = self.find(needed.filter_map(|step| Some(of(step)?.0)))?;
+        let found = self.find(steps.iter().filter_map(root))?;
         for step in steps {
             let Some((id, row)) = of(step) else {
                 return Err(error(
@@ -158,14 +158,21 @@ impl<H: Hierarchy> Walker<H> {
     /// The rows that cgroups have from the roots above them, as far as there are any.
     ///
     /// # Errors
-    /// What reading the hierarchy said.
+    /// The kernel side's, or what reading the hierarchy said.
     pub fn inherited(
         &self,
+        members: &mut dyn Members,
         roots: &BTreeMap<CgroupId, MemberRow>,
         cgroups: &[CgroupId],
     ) -> Result<BTreeMap<CgroupId, MemberRow>, KernelError> {
-        let found = self.find(cgroups.iter().copied())?;
-        let mut born = found.born(roots);
+        // Whose row the kernel has taken away is gone: no list will show it.
+        let mut there = Vec::new();
+        for id in cgroups {
+            if members.member(*id)?.is_some() {
+                there.push(*id);
+            }
+        }
+        let mut born = self.find(there.into_iter())?.born(roots);
         born.retain(|id, _| cgroups.contains(id));
         Ok(born)
     }

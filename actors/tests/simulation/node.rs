@@ -276,7 +276,8 @@ impl Maps for Owned {
         roots: &BTreeMap<CgroupId, MemberRow>,
         cgroups: &[CgroupId],
     ) -> Result<BTreeMap<CgroupId, MemberRow>, KernelError> {
-        self.walker.inherited(roots, cgroups)
+        let mut members = self.table(Table::Members)?;
+        self.walker.inherited(&mut members, roots, cgroups)
     }
 
     fn restore_links(&mut self, linked: &[Linked]) -> Result<(), KernelError> {

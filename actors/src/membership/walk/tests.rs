@@ -222,8 +222,8 @@ fn a_root_is_gone_only_if_several_lists_lack_it() {
     // Nor is it taken out of the zone around it for one list.
     let (_, around) = root_of(8, CgroupId(1));
     walker.tree.without_zone.set(1);
-    let heirs = walker.inherited(&around, &[CgroupId(2)]).expect("found");
-    assert_eq!(heirs.len(), 1);
+    let heirs = walker.inherited(&mut table, &around, &[CgroupId(2)]);
+    assert_eq!(heirs.expect("found").len(), 1);
 }
 
 /// Kernfs takes every name but those with a slash or a newline.
