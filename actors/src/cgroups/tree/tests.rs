@@ -149,7 +149,7 @@ fn what_cannot_be_read_is_not_taken_for_gone() {
     let dir = tempfile::tempdir().expect("a directory");
     let closed = dir.path().join("closed");
     fs::create_dir_all(closed.join("x")).expect("a tree");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).expect("closed");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).expect("closed");
     let said = CgroupTree::at(dir.path()).all();
     // Root reads it all the same.
     match rustix::process::geteuid().is_root() {

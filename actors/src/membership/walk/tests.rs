@@ -68,19 +68,18 @@ impl Hierarchy for Tree {
         Ok(TREE.iter().any(|(there, ..)| *there == id.0))
     }
 
-    fn below(
-        &self,
-        found: &Cgroups,
-        id: CgroupId,
-        enter: &mut Enter<'_>,
-    ) -> Result<(), KernelError> {
-        for (inner, above, _) in &TREE[1..] {
-            if *above == id.0 && enter(&Seen(CgroupId(*inner)))? {
-                self.below(found, CgroupId(*inner), enter)?;
-            }
-        }
-        Ok(())
+    fn below(&self, _: &Cgroups, id: CgroupId, enter: &mut Enter<'_>) -> Result<(), KernelError> {
+        descend(id.0, enter)
     }
+}
+
+fn descend(id: u64, enter: &mut Enter<'_>) -> Result<(), KernelError> {
+    for (inner, above, _) in &TREE[1..] {
+        if *above == id && enter(&Seen(CgroupId(*inner)))? {
+            descend(*inner, enter)?;
+        }
+    }
+    Ok(())
 }
 
 struct Table {
