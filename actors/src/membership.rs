@@ -8,6 +8,7 @@
 pub mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use syva_model::image::{CgroupId, MapWrite, MemberRow, ZoneId};
@@ -15,7 +16,7 @@ use syva_model::kernel::{KernelError, Recounted, Rows};
 use tokio::task::block_in_place;
 
 use crate::address::{Address, answer};
-use crate::cgroups::{self, CgroupTree, Hierarchy as _};
+use crate::cgroups::{self, CgroupTree, Cgroups, Hierarchy as _};
 use crate::map::MapMsg;
 pub use walk::{Members, Survey, Walker};
 
@@ -143,7 +144,7 @@ impl Actor for Membership {
                 }
             },
             MembershipMsg::Inherited(roots, cgroups, reply) => {
-                answer(reply, walker.inherited(&roots, &cgroups));
+                answer(reply, walker.inherited(members, &roots, &cgroups));
             }
             MembershipMsg::Recount(reply) => answer(reply, members.recount()),
             MembershipMsg::Survey(roots, reply) => answer(reply, walker.survey(members, &roots)),
@@ -160,14 +161,38 @@ fn give_back(
     pid: u32,
     home: CgroupId,
 ) -> Result<String, String> {
-    let now = cgroups::of_process(&pid.to_string()).map_err(|said| said.to_string())?;
-    let inside = tree.id_at(&now).map(|id| members.member(id)).transpose();
-    if inside.map_err(|said| said.to_string())?.flatten().is_none() {
-        return Err(format!("it is in {now}, which is in no zone"));
+    let found = tree.all().map_err(|said| said.to_string())?;
+    if !is_in_a_zone(members, tree, &found, pid)? {
+        return Err("it is in no zone's cgroup".into());
     }
-    let path = tree.find(home).map_err(|said| said.to_string())?;
-    let path = path.ok_or("the cgroup it was in is gone")?;
-    tree.move_process(pid, &path)
+    let path = found.path(home).ok_or("the cgroup it was in is gone")?;
+    tree.move_process(pid, &found, home)
         .map_err(|said| said.to_string())?;
     Ok(path)
+}
+
+/// Whether the cgroup that a process is in has a row. Where its path is longer than `PATH_MAX` the kernel does not
+/// say it (ENAMETOOLONG), or cuts it off (as 6.12 does: `kernfs_path_from_node_locked()` in fs/kernfs/dir.c), and a zone can pull it
+/// into such a cgroup. That is parked then.
+fn is_in_a_zone(
+    members: &mut dyn Members,
+    tree: &CgroupTree,
+    found: &Cgroups,
+    pid: u32,
+) -> Result<bool, String> {
+    let there = match cgroups::of_process(&pid.to_string()) {
+        Ok(path) => tree.id_at(&path),
+        Err(said) if said.kind() == io::ErrorKind::InvalidFilename => Ok(None),
+        Err(said) => Err(said),
+    };
+    let there = there.map_err(|said| said.to_string())?;
+    let row = there.map(|id| members.member(id)).transpose();
+    if row.map_err(|said| said.to_string())?.flatten().is_some() {
+        return Ok(true);
+    }
+    let rows = members.rows().map_err(|said| said.to_string())?;
+    let parked = rows.iter().filter(|(_, row)| row.zone == ZoneId::LIMBO);
+    let holds = |(id, _): &(CgroupId, MemberRow)| tree.holds(found, *id, pid);
+    let held: io::Result<Vec<bool>> = parked.map(holds).collect();
+    Ok(held.map_err(|said| said.to_string())?.contains(&true))
 }

@@ -158,8 +158,10 @@ impl Host {
         self.root.join(path)
     }
 
+    /// Mount points may be any bytes: one that is no text is none of those looked for.
     fn read(&self, path: &str) -> io::Result<String> {
-        fs::read_to_string(self.path(path))
+        let bytes = fs::read(self.path(path))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     fn cgroup_root(&self) -> String {

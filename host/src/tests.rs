@@ -199,6 +199,17 @@ fn cgroup_v2_must_be_alone_and_where_it_is_said_to_be() {
 }
 
 #[test]
+fn a_mount_point_that_is_no_text_hides_none_of_the_others() {
+    let dir = machine();
+    let mounts = dir.path().join("proc/1/mountinfo");
+    let mut bytes = fs::read(&mounts).expect("there");
+    bytes.extend_from_slice(b"40 1 0:41 / /mnt/\xff rw - tmpfs tmpfs rw\n");
+    fs::write(&mounts, bytes).expect("written");
+    host(&dir).check().expect("it can enforce");
+    assert_eq!(finding(&dir, "cgroups").state, State::Ok);
+}
+
+#[test]
 fn what_limits_it_is_a_warning() {
     let dir = machine();
     let mounts = "proc/1/mountinfo";

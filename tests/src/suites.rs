@@ -241,9 +241,9 @@ pub const ALL: &[Suite] = &[
     },
     Suite {
         name: "engine-daemon",
-        claims: "the daemon's own files are out of a zone's reach, what a zone pulls in is given back, escapes are told of",
+        claims: "the daemon's own files are out of a zone's reach, what a zone pulls in is given back, escapes are told of, no cgroup is too strange or too deep",
         limit: 300,
-        budget: 90,
+        budget: 120,
         pack: DAEMON,
         run: guest::engine::daemon::run,
         ..SUITE

@@ -3,16 +3,20 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::io;
 
 use syva_model::image::{CgroupId, MapWrite, MemberRow, Origin, ZoneId};
 use syva_model::kernel::{KernelError, Recounted};
 
-use crate::cgroups::{Found, Hierarchy};
+use crate::cgroups::{Cgroups, Hierarchy, born_of};
 
 /// How often a walk is repeated until it finds nothing to change. Each round needs a cgroup made
 /// between its parent's reading and its parent's labelling, so two do in practice.
 const ROUNDS: usize = 8;
+
+/// How many lists a cgroup must be missing from to be gone. A list leaves out what is there if its neighbour is
+/// removed at that moment.
+const LISTS: usize = 3;
 
 /// The members map, row by row.
 pub trait Members {
@@ -67,18 +71,12 @@ pub struct Survey {
 /// Walks one hierarchy.
 pub struct Walker<H> {
     tree: H,
-    /// Cgroups with a kernel-born row that the last survey did not find. The kernel writes the row just
-    /// before the cgroup can be seen, so only the next survey is sure.
-    unseen: BTreeSet<CgroupId>,
 }
 
 impl<H: Hierarchy> Walker<H> {
-    /// A walker that has seen nothing yet.
+    /// A walker of that hierarchy.
     pub fn new(tree: H) -> Walker<H> {
-        Walker {
-            tree,
-            unseen: BTreeSet::new(),
-        }
+        Walker { tree }
     }
 
     /// Applies `PutMember` and `DropMember` steps in order, each with what it means for the cgroups below. Left
@@ -92,44 +90,25 @@ impl<H: Hierarchy> Walker<H> {
         steps: &[MapWrite],
         named: &BTreeSet<CgroupId>,
     ) -> Result<(), KernelError> {
-        let paths = self.paths()?;
+        // What lies below a root is to be found now. What is dropped is mostly gone.
+        let root = |step: &MapWrite| match step {
+            MapWrite::PutMember(id, row) if row.origin == Origin::Journal => Some(*id),
+            _ => None,
+        };
+        let found = self.find(steps.iter().filter_map(root))?;
         for step in steps {
-            let (id, row) = match *step {
-                MapWrite::PutMember(id, row) => (id, Some(row)),
-                MapWrite::DropMember(id) => (id, None),
-                _ => {
-                    return Err(error(
-                        "label",
-                        "a cgroup",
-                        "the step is no membership's".into(),
-                    ));
-                }
+            let Some((id, row)) = of(step) else {
+                return Err(error(
+                    "label",
+                    "a cgroup",
+                    "the step is no membership's".into(),
+                ));
             };
             // Parents first, so that nothing new is made under the old label.
-            self.settle(members, id, paths.get(&id), row)?;
-            if let Some(path) = paths.get(&id) {
-                self.settle_below(members, path, row, named)?;
-            }
+            settle(members, id, row, &|| self.tree.is_there(&found, id))?;
+            self.settle_below(members, &found, id, row, named)?;
         }
         Ok(())
-    }
-
-    fn settle(
-        &self,
-        members: &mut dyn Members,
-        id: CgroupId,
-        path: Option<&String>,
-        row: Option<MemberRow>,
-    ) -> Result<(), KernelError> {
-        let Some(row) = row else {
-            return members.write(MapWrite::DropMember(id));
-        };
-        match (row.origin, path) {
-            (Origin::Kernel, Some(path)) => self.put_born(members, id, path, row),
-            // It is just being made, or it is gone and its row went with it: nobody would remove another.
-            (Origin::Kernel, None) if members.member(id)?.is_none() => Ok(()),
-            _ => members.write(MapWrite::PutMember(id, row)),
-        }
     }
 
     /// Gives what lies below a cgroup what it has from that one's row. What is below a root the host says is
@@ -137,7 +116,8 @@ impl<H: Hierarchy> Walker<H> {
     fn settle_below(
         &self,
         members: &mut dyn Members,
-        path: &str,
+        found: &Cgroups,
+        cgroup: CgroupId,
         above: Option<MemberRow>,
         named: &BTreeSet<CgroupId>,
     ) -> Result<(), KernelError> {
@@ -145,65 +125,56 @@ impl<H: Hierarchy> Walker<H> {
         let is_bound = above == row;
         for _ in 0..ROUNDS {
             let mut changed = false;
-            let mut waiting: Vec<Found> = self.children(path)?;
-            while let Some((id, inner)) = waiting.pop() {
+            self.tree.below(found, cgroup, &mut |sight| {
+                let id = sight.id();
                 let held = members.member(id)?;
                 let is_root = held.is_some_and(|held| held.origin == Origin::Journal);
                 if is_root || named.contains(&id) {
-                    continue;
+                    return Ok(false);
                 }
                 if let (None, Some(row)) = (held, row)
                     && is_bound
                     && members.room(row.zone)? == 0
                 {
-                    continue;
+                    return Ok(false);
                 }
                 if held != row {
-                    self.settle(members, id, Some(&inner), row)?;
+                    settle(members, id, row, &|| sight.is_there())?;
                     changed = true;
                 }
-                waiting.extend(self.children(&inner)?);
-            }
+                Ok(true)
+            })?;
             if !changed {
                 return Ok(());
             }
         }
         Err(error(
             "label",
-            path,
+            &format!("what lies below cgroup {cgroup}"),
             format!("cgroups kept appearing for {ROUNDS} rounds"),
         ))
-    }
-
-    /// Writes the row that the kernel would have. The kernel removes it with the cgroup; if that went
-    /// before the row came, nobody would.
-    fn put_born(
-        &self,
-        members: &mut dyn Members,
-        id: CgroupId,
-        path: &str,
-        row: MemberRow,
-    ) -> Result<(), KernelError> {
-        members.write(MapWrite::PutMember(id, row))?;
-        if self.tree.id_at(path) == Some(id) {
-            return Ok(());
-        }
-        members.write(MapWrite::DropMember(id))
     }
 
     /// The rows that cgroups have from the roots above them, as far as there are any.
     ///
     /// # Errors
-    /// What reading the hierarchy said.
+    /// The kernel side's, or what reading the hierarchy said.
     pub fn inherited(
         &self,
+        members: &mut dyn Members,
         roots: &BTreeMap<CgroupId, MemberRow>,
         cgroups: &[CgroupId],
     ) -> Result<BTreeMap<CgroupId, MemberRow>, KernelError> {
-        let paths = self.paths()?;
-        let estate = Estate::of(&paths, roots);
-        let row = |id: &CgroupId| Some((*id, estate.below(paths.get(id)?)?));
-        Ok(cgroups.iter().filter_map(row).collect())
+        // Whose row the kernel has taken away is gone: no list will show it.
+        let mut there = Vec::new();
+        for id in cgroups {
+            if members.member(*id)?.is_some() {
+                there.push(*id);
+            }
+        }
+        let mut born = self.find(there.into_iter())?.born(roots);
+        born.retain(|id, _| cgroups.contains(id));
+        Ok(born)
     }
 
     /// Looks at every row, and at every cgroup, given the roots there should be. Writes nothing: what is
@@ -212,27 +183,22 @@ impl<H: Hierarchy> Walker<H> {
     /// # Errors
     /// The kernel side's, or what reading the hierarchy said.
     pub fn survey(
-        &mut self,
+        &self,
         members: &mut dyn Members,
         roots: &BTreeMap<CgroupId, MemberRow>,
     ) -> Result<Survey, KernelError> {
         let mut held: BTreeMap<_, _> = members.rows()?.into_iter().collect();
-        // After the rows: a cgroup that has one and is not found is gone, or is just being made.
-        let paths = self.paths()?;
-        let estate = Estate::of(&paths, roots);
+        let found = self.find(roots.keys().copied())?;
         let mut wanted = roots.clone();
         let mut room = BTreeMap::new();
-        for (id, path) in paths.iter().filter(|(id, _)| !roots.contains_key(id)) {
-            let Some(row) = estate.below(path) else {
-                continue;
-            };
+        for (id, row) in found.born(roots) {
             // If it was made since the rows were read, it has one by now.
-            if !held.contains_key(id)
-                && let Some(row) = members.member(*id)?
+            if !held.contains_key(&id)
+                && let Some(row) = members.member(id)?
             {
-                held.insert(*id, row);
+                held.insert(id, row);
             }
-            if !held.contains_key(id) {
+            if !held.contains_key(&id) {
                 let room = match room.entry(row.zone) {
                     Entry::Occupied(known) => known.into_mut(),
                     Entry::Vacant(unknown) => unknown.insert(members.room(row.zone)?),
@@ -242,71 +208,88 @@ impl<H: Hierarchy> Walker<H> {
                     None => continue,
                 }
             }
-            wanted.insert(*id, row);
+            wanted.insert(id, row);
         }
-        let mut unseen = BTreeSet::new();
+        // That a cgroup was not found says nothing of it: the kernel writes the row before there is anything to
+        // be found, keeps what was removed for as long as it has a socket or a task that has ended, and may leave
+        // out of a list what is there. It takes the row away with the cgroup. Of a root that is none a row is
+        // nobody's.
         for (id, row) in &held {
-            if row.origin == Origin::Journal || paths.contains_key(id) || roots.contains_key(id) {
-                continue;
-            }
-            // Of a root that is none it is nobody's, seen or not.
-            if let Some(root) = roots.get(&row.root)
-                && !self.unseen.contains(id)
+            if row.origin == Origin::Kernel
+                && !found.contains(*id)
+                && !roots.contains_key(id)
+                && let Some(root) = roots.get(&row.root)
             {
                 wanted.insert(*id, born_of(*root));
-                unseen.insert(*id);
             }
         }
-        self.unseen = unseen;
-        let gone = roots.keys().filter(|root| !paths.contains_key(root));
+        let gone = roots.keys().filter(|root| !found.contains(**root));
         let gone = gone.copied().collect();
         Ok(Survey { held, wanted, gone })
     }
 
-    fn paths(&self) -> Result<BTreeMap<CgroupId, String>, KernelError> {
+    /// Every cgroup. Those that are `needed` are gone only if they are in no list of several.
+    fn find(&self, needed: impl Iterator<Item = CgroupId>) -> Result<Cgroups, KernelError> {
+        let mut needed: Vec<CgroupId> = needed.collect();
+        let mut found = self.all()?;
+        for _ in 1..LISTS {
+            needed.retain(|id| !found.contains(*id));
+            if needed.is_empty() {
+                break;
+            }
+            let again = self.all()?;
+            if needed.iter().any(|id| again.contains(*id)) {
+                found = again;
+            }
+        }
+        Ok(found)
+    }
+
+    fn all(&self) -> Result<Cgroups, KernelError> {
         let below = || format!("cgroups below {}", self.tree.root().display());
         self.tree
             .all()
             .map_err(|said| error("list", &below(), said.to_string()))
     }
+}
 
-    fn children(&self, path: &str) -> Result<Vec<Found>, KernelError> {
-        self.tree
-            .children(path)
-            .map_err(|said| error("list", &format!("cgroup {path}"), said.to_string()))
+/// Which cgroup a step is about, and the row it gives it.
+fn of(step: &MapWrite) -> Option<(CgroupId, Option<MemberRow>)> {
+    match *step {
+        MapWrite::PutMember(id, row) => Some((id, Some(row))),
+        MapWrite::DropMember(id) => Some((id, None)),
+        _ => None,
     }
 }
 
-/// The rows of roots, by the roots' paths.
-struct Estate<'a>(BTreeMap<&'a Path, MemberRow>);
-
-impl<'a> Estate<'a> {
-    fn of(
-        paths: &'a BTreeMap<CgroupId, String>,
-        roots: &BTreeMap<CgroupId, MemberRow>,
-    ) -> Estate<'a> {
-        let found = roots
-            .iter()
-            .filter_map(|(id, row)| Some((paths.get(id)?, *row)));
-        Estate(found.map(|(path, row)| (Path::new(path), row)).collect())
+/// Writes the row of one cgroup. The kernel takes a row away with the cgroup, but not one that comes later: so a
+/// row that the kernel would have made is written anew only where there is a cgroup, and taken back if that
+/// went meanwhile. One that is there already the kernel knows of, and it stays its to take away: a
+/// cgroup that is not there may still have sockets.
+fn settle(
+    members: &mut dyn Members,
+    id: CgroupId,
+    row: Option<MemberRow>,
+    is_there: &dyn Fn() -> io::Result<bool>,
+) -> Result<(), KernelError> {
+    let Some(row) = row else {
+        return members.write(MapWrite::DropMember(id));
+    };
+    if row.origin == Origin::Journal || members.member(id)?.is_some() {
+        return members.write(MapWrite::PutMember(id, row));
     }
-
-    /// The row that what lies at `path` has from the nearest root above it.
-    fn below(&self, path: &str) -> Option<MemberRow> {
-        let mut above = Path::new(path).ancestors().skip(1);
-        above
-            .find_map(|above| self.0.get(above))
-            .copied()
-            .map(born_of)
+    let is_there = || {
+        let failed = |said: io::Error| error("look for", &format!("cgroup {id}"), said.to_string());
+        is_there().map_err(failed)
+    };
+    if !is_there()? {
+        return Ok(());
     }
-}
-
-/// The row that the kernel gives what is made below a cgroup with that one.
-fn born_of(row: MemberRow) -> MemberRow {
-    MemberRow {
-        origin: Origin::Kernel,
-        ..row
+    members.write(MapWrite::PutMember(id, row))?;
+    if is_there()? {
+        return Ok(());
     }
+    members.write(MapWrite::DropMember(id))
 }
 
 fn error(operation: &'static str, on: &str, said: String) -> KernelError {

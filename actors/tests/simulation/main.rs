@@ -15,6 +15,7 @@ mod node;
 mod odds;
 mod reach;
 mod run;
+mod tree;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -11,9 +11,10 @@ use syva_model::image::{
 use syva_model::project::diff;
 
 use crate::commands::{Files, PATHS};
-use crate::node::{Board, Owned, Tree};
+use crate::node::{Board, Owned};
 use crate::odds::Odds;
 use crate::reach::{Reach, Scene};
+use crate::tree::Tree;
 
 const ONE: ZoneId = ZoneId(1);
 const TWO: ZoneId = ZoneId(2);

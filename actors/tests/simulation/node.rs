@@ -1,12 +1,9 @@
-//! The node: the kernel's maps behind a faulty seam, a cgroup hierarchy in memory, and the parts of a
-//! daemon wired to each other directly, as the actors are by messages.
+//! The node: the kernel's maps behind a faulty seam, and the parts of a daemon wired to each other directly, as
+//! the actors are by messages.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use syva_actors::cgroups::{Found, Hierarchy};
 use syva_actors::control::ControlState;
 use syva_actors::drift::Drift;
 use syva_actors::health::HealthMsg;
@@ -25,62 +22,7 @@ use syva_model::kernel::{
 use syva_model::plan::Diff;
 
 use crate::odds::{Broken, Odds};
-
-/// A cgroup hierarchy. Clones are the same.
-#[derive(Clone, Default)]
-pub struct Tree(Arc<Mutex<(BTreeMap<String, CgroupId>, u64)>>);
-
-impl Tree {
-    pub fn inside(&self) -> MutexGuard<'_, (BTreeMap<String, CgroupId>, u64)> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Makes a cgroup below one that is there. Ids are never used again.
-    pub fn make(&self, path: &str) -> CgroupId {
-        let mut inside = self.inside();
-        inside.1 += 1;
-        let id = CgroupId(100 + inside.1);
-        inside.0.insert(path.into(), id);
-        id
-    }
-
-    pub fn remove(&self, path: &str) {
-        self.inside().0.remove(path);
-    }
-
-    pub fn paths(&self) -> Vec<(String, CgroupId)> {
-        let inside = self.inside();
-        inside.0.iter().map(|(p, id)| (p.clone(), *id)).collect()
-    }
-}
-
-impl Hierarchy for Tree {
-    fn root(&self) -> &Path {
-        Path::new("(simulated)")
-    }
-
-    fn all(&self) -> io::Result<BTreeMap<CgroupId, String>> {
-        Ok(self.paths().into_iter().map(|(p, id)| (id, p)).collect())
-    }
-
-    fn id_at(&self, path: &str) -> Option<CgroupId> {
-        self.inside().0.get(path).copied()
-    }
-
-    fn children(&self, path: &str) -> io::Result<Vec<Found>> {
-        let prefix = if path == "/" {
-            "/".to_owned()
-        } else {
-            format!("{path}/")
-        };
-        let below = |p: &str| {
-            p.strip_prefix(&prefix)
-                .is_some_and(|r| !r.is_empty() && !r.contains('/'))
-        };
-        let found = self.paths().into_iter().filter(|(p, _)| below(p));
-        Ok(found.map(|(p, id)| (id, p)).collect())
-    }
-}
+use crate::tree::Tree;
 
 /// A map that may fail.
 struct FaultyTable {
@@ -227,7 +169,8 @@ impl Maps for Owned {
         roots: &BTreeMap<CgroupId, MemberRow>,
         cgroups: &[CgroupId],
     ) -> Result<BTreeMap<CgroupId, MemberRow>, KernelError> {
-        self.walker.inherited(roots, cgroups)
+        let mut members = self.table(Table::Members)?;
+        self.walker.inherited(&mut members, roots, cgroups)
     }
 
     fn restore_links(&mut self, linked: &[Linked]) -> Result<(), KernelError> {

@@ -25,8 +25,9 @@ use syva_model::image::CgroupId;
 use syva_model::state::State;
 
 use crate::commands::{self, Files, PATHS};
-use crate::node::{Board, Hands, Tree};
+use crate::node::{Board, Hands};
 use crate::odds::{Broken, Died, Odds};
+use crate::tree::Tree;
 pub use figures::Figures;
 
 /// How many operations a run has.

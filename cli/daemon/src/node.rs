@@ -46,7 +46,8 @@ pub fn facts(args: &Args) -> Result<Facts> {
 /// bounds then.
 fn cgroup_of(pid: &str, args: &Args) -> Result<String> {
     match (cgroups::of_process(pid), args.backend) {
-        (Ok(path), _) => Ok(path),
+        // As the paths of cgroups that are to be attached are compared with it.
+        (Ok(path), _) => Ok(path.to_string_lossy().into_owned()),
         (Err(_), Backend::Memory) => Ok("/".to_owned()),
         (Err(error), Backend::Libbpf) => Err(error).with_context(|| {
             let root = args.cgroup_root.display();

@@ -269,7 +269,7 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
 
 /// Answers each line of standard input, an action with its arguments, with a line: the exit status; or,
 /// if it begins with `start`, the id of the process that does it from then on.
-fn serve() -> io::Result<()> {
+pub fn serve() -> io::Result<()> {
     for line in io::stdin().lines() {
         let line = line?;
         let mut words = line.split(' ').map(PathBuf::from);

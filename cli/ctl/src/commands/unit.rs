@@ -137,17 +137,40 @@ fn search(directory: &Path, name: &str, found: &mut Vec<PathBuf>) -> io::Result<
             found.push(entry.path());
         }
         match search(&entry.path(), name, found) {
-            // Cgroups come and go.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Cgroups come and go. What a container puts deeper than paths reach is no unit of systemd's.
+            Err(error) if is_gone_or_too_deep(&error) => {}
             outcome => outcome?,
         }
     }
     Ok(())
 }
 
+fn is_gone_or_too_deep(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, NotFound};
+    matches!(error.kind(), NotFound | InvalidFilename)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cgroups_too_deep_for_a_path_keep_no_unit_from_being_found() {
+        let root = tempfile::tempdir().expect("a directory");
+        let unit = "syva-test-of-the-cli@2.service";
+        let place = root.path().join("system.slice").join(unit);
+        fs::create_dir_all(&place).expect("made");
+        let deep = root.path().join("deep");
+        fs::create_dir(&deep).expect("made");
+        // Each is made at the root, where the path is short, and moved around what is there already.
+        for _ in 0..20 {
+            let (outer, name) = (root.path().join("outer"), "d".repeat(255));
+            fs::create_dir(&outer).expect("made");
+            fs::rename(&deep, outer.join(name)).expect("moved");
+            fs::rename(&outer, &deep).expect("moved");
+        }
+        assert_eq!(of_unit(unit, root.path()).expect("found"), place);
+    }
 
     #[test]
     fn a_unit_is_found_by_its_directory_if_there_is_one_of_the_name() {

@@ -15,7 +15,7 @@ use nix::libc;
 use nix::mount::{MntFlags, MsFlags};
 use nix::sched::{CloneFlags, unshare};
 
-use super::{raw_bpf, raw_doors};
+use super::{naming, raw_bpf, raw_doors};
 
 /// Does it; `None` for what is no action of these.
 pub fn perform(action: &str, args: &[PathBuf]) -> Option<io::Result<()>> {
@@ -25,6 +25,7 @@ pub fn perform(action: &str, args: &[PathBuf]) -> Option<io::Result<()>> {
         ("splice-open", [text]) => splice(text.as_os_str().as_bytes()),
         ("send-file-open", [text]) => send_file(text.as_os_str().as_bytes()),
         ("put-from-thread", [path, text]) => put_from_thread(path, text),
+        ("burrow", [from]) => naming::burrow(from),
         ("start-into", [cgroup, marker]) => start_into(cgroup, marker),
         ("unmount", [path]) => umount(path, MntFlags::empty()),
         ("unmount-lazily", [path]) => umount(path, MntFlags::MNT_DETACH),

@@ -1,9 +1,13 @@
 //! Suite `engine-daemon`: what only the real daemon does: claim its own files, give back what a zone pulled
 //! in, tell of escapes.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use super::naming::{self, Burrow};
 use crate::daemon::{Daemon, eventually};
 use crate::guest::actor::{Outcome, act, begin};
 use crate::guest::stage::{Stage, setup};
@@ -25,6 +29,10 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     let drift = daemon.done(&["status"])?;
     let drift = drift.json()["drift_repaired"].clone();
     checks.equal("its own claims are no drift", &drift, &0.into());
+    daemon.terminate()?;
+    // This one compares all the time.
+    let daemon = crate::guest::stage::setup(&["--reconcile-interval", "1"])?.start()?;
+    naming::run(checks, &stage, &daemon)?;
     daemon.terminate()?;
     Ok(())
 }
@@ -72,38 +80,55 @@ fn own_files(checks: &mut Checks, stage: &Stage, daemon: &Daemon) -> Result<(), 
     Ok(())
 }
 
-/// Where a process is, by its line of hierarchy 0.
-fn cgroup_of(pid: u32) -> Result<String, Failure> {
-    let text = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
-    let line = text.lines().find_map(|line| line.strip_prefix("0::"));
-    Ok(line.unwrap_or_default().to_owned())
+/// Where a process is, by its line of hierarchy 0; nothing if the kernel has no words for it.
+fn cgroup_of(pid: u32) -> Result<Vec<u8>, Failure> {
+    let text = match fs::read(format!("/proc/{pid}/cgroup")) {
+        Err(error) if error.kind() == ErrorKind::InvalidFilename => return Ok(Vec::new()),
+        text => text?,
+    };
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let line = lines.find_map(|line| line.strip_prefix(b"0::"));
+    Ok(line.unwrap_or_default().to_vec())
 }
 
 fn given_back(checks: &mut Checks, stage: &Stage, _: &Daemon) -> Result<(), Failure> {
-    let nested = stage.web.join("pulls");
-    fs::create_dir(&nested)?;
-    let own = act(&nested, "open", &[&stage.own]);
-    checks.allowed("web's nested cgroup opens web's file", &own);
-    for (whose, home) in [("db's", &stage.db), ("the host's", &stage.free)] {
-        let foreign = begin(home, "wait", &[])?;
-        let pid = foreign.pid().to_string();
-        let before = cgroup_of(foreign.pid())?;
-        let args = [&nested.join("cgroup.procs"), Path::new(&pid)];
-        let outcome = act(&stage.web, "put", &args);
-        let claim = format!("web pulls in a process of {whose}");
-        checks.equal(format!("{claim}: killed"), &outcome, &Outcome::Killed);
-        let back = eventually("it is moved back", || {
-            Ok(cgroup_of(foreign.pid())? == before)
-        });
-        checks.check(format!("{claim}: it is moved back"), back);
-        let restored = eventually("the cgroup is web's again", || {
-            Ok(act(&nested, "open", &[&stage.own]) == Outcome::Done)
-        });
-        checks.check(format!("{claim}: the cgroup is web's again"), restored);
-        let open = act(&nested, "open", &[&stage.secret]);
-        checks.denied(format!("{claim}: and no more than that"), &open);
+    for name in [&b"pulls"[..], naming::STRANGE] {
+        let nested = stage.web.join(OsStr::from_bytes(name));
+        fs::create_dir(&nested)?;
+        let own = act(&nested, "open", &[&stage.own]);
+        checks.allowed(format!("{nested:?} opens web's file"), &own);
+        for (whose, home) in [("db's", &stage.db), ("the host's", &stage.free)] {
+            let claim = format!("web pulls a process of {whose} into {nested:?}");
+            let foreign = begin(home, "wait", &[])?;
+            let pid = foreign.pid().to_string();
+            let before = cgroup_of(foreign.pid())?;
+            let args = [&nested.join("cgroup.procs"), Path::new(&pid)];
+            let outcome = act(&stage.web, "put", &args);
+            checks.equal(format!("{claim}: killed"), &outcome, &Outcome::Killed);
+            back(checks, &claim, foreign.pid(), &before);
+            let restored = eventually("the cgroup is web's again", || {
+                Ok(act(&nested, "open", &[&stage.own]) == Outcome::Done)
+            });
+            checks.check(format!("{claim}: the cgroup is web's again"), restored);
+            let open = act(&nested, "open", &[&stage.secret]);
+            checks.denied(format!("{claim}: and no more than that"), &open);
+        }
+        fs::remove_dir(&nested)?;
     }
+    let foreign = begin(&stage.db, "wait", &[])?;
+    let before = cgroup_of(foreign.pid())?;
+    let claim = "web pulls a process of db's into a cgroup that no path leads to";
+    let pulls = Burrow::dig(&stage.web)?.pulls(foreign.pid())?;
+    checks.equal(format!("{claim}: killed"), &pulls, &Outcome::Killed);
+    back(checks, claim, foreign.pid(), &before);
+    let restored = eventually("it is web's again", || Ok(Burrow::dig(&stage.web).is_ok()));
+    checks.check(format!("{claim}: it is web's again"), restored);
     Ok(())
+}
+
+fn back(checks: &mut Checks, claim: &str, pid: u32, home: &[u8]) {
+    let back = eventually("it is moved back", || Ok(cgroup_of(pid)? == home));
+    checks.check(format!("{claim}: it is moved back"), back);
 }
 
 fn escapes(checks: &mut Checks, stage: &Stage, daemon: &Daemon) -> Result<(), Failure> {

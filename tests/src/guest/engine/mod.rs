@@ -9,6 +9,7 @@ mod disks;
 mod doors;
 mod files;
 mod moves;
+mod naming;
 mod pins;
 pub mod raw_bpf;
 pub mod raw_doors;
