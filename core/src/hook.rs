@@ -120,7 +120,7 @@ hooks! {
         "watching a processor, the kernel or a tracepoint (perf_event_open); own tasks in user space are free";
     FileIoctl = 31, "file_ioctl", Node,
         "typing into a terminal whose session is another zone's or the host's (TIOCSTI, TIOCLINUX); finding namespaces of mounts one \
-         after the other (NS_MNT_GET_NEXT)";
+         after the other (NS_MNT_GET_NEXT); freezing, trimming or shutting down a file system";
     Settime = 32, "settime", Node, "setting the clock";
     Syslog = 33, "syslog", Node, "clearing the kernel's log, or silencing its console";
     TaskSetnice = 34, "task_setnice", Task, "changing the priority of a task of another zone or of the host";

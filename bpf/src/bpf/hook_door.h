@@ -199,13 +199,33 @@ static __always_inline __u32 zone_of_terminal(struct file *file)
 #define NS_MNT_GET_NEXT 0xb70b
 #define NS_MNT_GET_PREV 0xb70c
 
+#define FIFREEZE 0xc0045877
+#define FITHAW	 0xc0045878
+#define FITRIM	 0xc0185879
+#define SHUTDOWN 0x8004587d /* of XFS, and of ext4 and f2fs */
+
+/* Through any file or directory on it. */
+static __always_inline bool rules_file_system(unsigned int cmd)
+{
+	switch (cmd) {
+	case FIFREEZE:
+	case FITHAW:
+	case FITRIM:
+	case SHUTDOWN:
+		return true;
+	default:
+		return false;
+	}
+}
+
 /*
  * Typing into a terminal, or pasting into a console: whoever reads there takes it for its user's.
- * Going from one namespace of mounts to the next (since 6.12): it opens every container's.
+ * Going from one namespace of mounts to the next (since 6.12): it opens every container's. Freezing
+ * a file system or shutting it down: all on it wait for whoever did it, or have lost it.
  */
 static __always_inline int controls(struct file *file, unsigned int cmd, int ret)
 {
-	bool types = cmd == TIOCSTI || cmd == TIOCLINUX;
+	bool types = cmd == TIOCSTI || cmd == TIOCLINUX, rules = rules_file_system(cmd);
 	__u16 kind = cmd;
 	struct subject subject;
 	struct inode *inode;
@@ -213,12 +233,16 @@ static __always_inline int controls(struct file *file, unsigned int cmd, int ret
 
 	if (ret)
 		return ret;
-	if (!types && kind != NS_MNT_GET_NEXT && kind != NS_MNT_GET_PREV)
+	if (!types && !rules && kind != NS_MNT_GET_NEXT && kind != NS_MNT_GET_PREV)
 		return 0;
 	if (!current_subject(&subject))
 		return 0;
 	inode = file->f_inode;
-	if (!types) {
+	if (rules) {
+		/* One that was mounted in a user namespace is that one's. */
+		if (BPF_CORE_READ(inode, i_sb, s_user_ns, level))
+			return 0;
+	} else if (!types) {
 		if (inode->i_sb->s_magic != NSFS_MAGIC)
 			return 0;
 	} else if ((inode->i_mode & S_IFMT) != S_IFCHR) {

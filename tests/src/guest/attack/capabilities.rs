@@ -106,8 +106,20 @@ pub const ALL: &[Technique] = &[
             after_the_hooks(done, libc::EINVAL)
         },
         uses_files,
+    ),
+    node(
+        "shutting the host's file system down",
+        |_, _| {
+            let mounted = File::open("/srv")?;
+            // No flag that there is: what takes it says so.
+            let flags = u32::MAX.to_ne_bytes();
+            let asked = [sys::fd(&mounted), SHUTDOWN.into(), (&flags[..]).into()];
+            let done = call(libc::SYS_ioctl, asked).map(drop);
+            after_the_hooks(done, libc::EINVAL)
+        },
+        uses_files,
     )
-    .known("what file systems do for CAP_SYS_ADMIN by ioctl(2)"),
+    .lacking(&[libc::ENOTTY]),
     node(
         "sethostname(2) of the host",
         |_, _| names(libc::SYS_sethostname, HOST),
@@ -323,6 +335,8 @@ fn hardware_clock(set: bool) -> io::Result<()> {
 
 /// `_IOWR('X', 120, int)`: what FIFREEZE has frozen goes on.
 const FITHAW: u32 = 0xc004_5878;
+/// `_IOR('X', 125, __u32)`: `EXT4_IOC_SHUTDOWN`, and that of XFS and f2fs.
+const SHUTDOWN: u32 = 0x8004_587d;
 
 const HOST: &str = "/proc/sys/kernel/hostname";
 const DOMAIN: &str = "/proc/sys/kernel/domainname";

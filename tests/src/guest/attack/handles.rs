@@ -12,6 +12,10 @@ use super::sys::{self, call};
 /// `PROC_DYNAMIC_FIRST`: of namespaces that are not there from the beginning.
 const FIRST_INODE: u32 = 0xf000_0000;
 
+/// A capability that is refused on the way makes a handle as good as one of nothing. That there is something to
+/// be found the host has shown.
+pub const REFUSALS: &[i32] = &[libc::EPERM, libc::EACCES, libc::ESTALE];
+
 /// Opens a namespace of mounts that is not the own by its number: since 6.18 namespaces have handles, with
 /// the number first, the kind and the inode's number after it.
 pub fn namespace(open: fn(&File, &[u8]) -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
@@ -26,7 +30,7 @@ pub fn namespace(open: fn(&File, &[u8]) -> io::Result<OwnedFd>) -> io::Result<Ow
     ];
     call(libc::SYS_name_to_handle_at, named)?;
     let own_number = handle.get(8..16).map(<[u8]>::to_vec);
-    let mut refused = io::Error::from(io::ErrorKind::NotFound);
+    let mut refused = io::Error::from_raw_os_error(libc::ESTALE);
     // Both are given out one after the other.
     let numbers = (1..200_u64).map(u64::to_ne_bytes);
     let all = numbers.flat_map(|number| {

@@ -237,7 +237,8 @@ pub const ALL: &[Technique] = &[
             )
         },
         |_, _| enters(&File::open("/proc/self/ns/mnt")?, CloneFlags::CLONE_NEWNS),
-    ),
+    )
+    .refused_with(handles::REFUSALS),
     node(
         "setns(2) to a namespace opened by a handle with O_PATH, and again",
         |_, _| {
@@ -247,7 +248,8 @@ pub const ALL: &[Technique] = &[
             )
         },
         |_, _| enters(&File::open("/proc/self/ns/mnt")?, CloneFlags::CLONE_NEWNS),
-    ),
+    )
+    .refused_with(handles::REFUSALS),
     node(
         "setns(2) to a namespace opened by a handle, by a number of more than 32 bits",
         |_, _| {
@@ -257,7 +259,8 @@ pub const ALL: &[Technique] = &[
             )
         },
         |_, _| enters(&File::open("/proc/self/ns/mnt")?, CloneFlags::CLONE_NEWNS),
-    ),
+    )
+    .refused_with(handles::REFUSALS),
     node(
         "setns(2) to a namespace opened by a handle, by int $0x80",
         |_, _| {
@@ -267,7 +270,8 @@ pub const ALL: &[Technique] = &[
             )
         },
         |_, _| enters(&File::open("/proc/self/ns/mnt")?, CloneFlags::CLONE_NEWNS),
-    ),
+    )
+    .refused_with(handles::REFUSALS),
     node(
         "setns(2) to the host's mounts",
         |_, _| {
