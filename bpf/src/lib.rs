@@ -1,7 +1,7 @@
 //! The kernel side: BPF-LSM programs, and the libbpf backend behind [`syva_model::kernel::Kernel`].
 //!
 //! The C programs are in `src/bpf`: one file a hook family (`hook_*.h`), over header libraries that
-//! follow a decision's flow: `subject.h` (who acts) → `object.h` (on what) → `decide.h` (may it) →
+//! follow a decision's flow: `subject.h` (who acts) → `object.h`, `label.h` (on what) → `decide.h` (may it) →
 //! `count.h`, `emit.h` (tell). `build.rs` compiles them and generates the types both sides share.
 //!
 //! The Rust modules follow the life of the kernel side: `load` and `pins` (once `syva-host` has nothing against it) →

@@ -3,7 +3,7 @@
 #ifndef SYVA_EMIT_H
 #define SYVA_EMIT_H
 
-#include "object.h"
+#include "label.h"
 #include "subject.h"
 
 static __always_inline __u32 flags_of_zone(__u32 id)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /* Writes down who makes a file, where that decides whose it is (maker.h). */
-#include "object.h"
+#include "label.h"
 #include "subject.h"
 #include <bpf/bpf_tracing.h>
 
