@@ -2,7 +2,7 @@
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use syva_model::image::{CgroupId, MapWrite, MemberRow, Table, ZoneId};
-use syva_model::kernel::{KernelError, Recounted, Rows, TableStore};
+use syva_model::kernel::{KernelError, Pulled, Recounted, Rows, TableStore};
 use tokio::task::block_in_place;
 
 use crate::address::{Address, answer};
@@ -26,6 +26,10 @@ pub enum MapMsg {
     Room(ZoneId, RpcReplyPort<Result<u64, KernelError>>),
     /// Compare what is counted by zone with the rows, and correct it.
     Recount(RpcReplyPort<Result<Vec<Recounted>, KernelError>>),
+    /// The processes that zones have pulled in.
+    Pulled(RpcReplyPort<Result<Vec<Pulled>, KernelError>>),
+    /// One of them needs nothing any more.
+    ForgetPulled(Pulled, RpcReplyPort<Result<(), KernelError>>),
     /// Read everything.
     Rows(RpcReplyPort<Result<Rows, KernelError>>),
 }
@@ -86,6 +90,8 @@ impl Actor for Map {
             MapMsg::Member(id, reply) => answer(reply, store.member(id)),
             MapMsg::Room(zone, reply) => answer(reply, store.room(zone)),
             MapMsg::Recount(reply) => answer(reply, block_in_place(|| store.recount())),
+            MapMsg::Pulled(reply) => answer(reply, store.pulled()),
+            MapMsg::ForgetPulled(pulled, reply) => answer(reply, store.forget_pulled(&pulled)),
             MapMsg::Rows(reply) => answer(reply, block_in_place(|| store.rows())),
         }
         Ok(())

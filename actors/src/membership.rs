@@ -5,19 +5,20 @@
 //! first: once a parent is labelled, whatever is made below it is labelled too, and a second walk
 //! finds what was made meanwhile.
 
+pub mod foreign;
 pub mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
 use syva_model::image::{CgroupId, MapWrite, MemberRow, ZoneId};
-use syva_model::kernel::{KernelError, Recounted, Rows};
+use syva_model::kernel::{KernelError, Pulled, Recounted, Rows};
 use tokio::task::block_in_place;
 
 use crate::address::{Address, answer};
-use crate::cgroups::{self, CgroupTree, Cgroups, Hierarchy as _};
+use crate::cgroups::CgroupTree;
 use crate::map::MapMsg;
+use foreign::{bring_back, in_limbo, park};
 pub use walk::{Members, Survey, Walker};
 
 /// What may be asked.
@@ -29,8 +30,8 @@ pub enum MembershipMsg {
         BTreeSet<CgroupId>,
         RpcReplyPort<Result<(), KernelError>>,
     ),
-    /// A zone pulled a process of another's into a cgroup of its own: move it back to that one.
-    Return(u32, CgroupId),
+    /// Zones have pulled processes into cgroups of their own: move them back.
+    BringBack,
     /// Which rows do those cgroups have from the roots above them?
     Inherited(
         BTreeMap<CgroupId, MemberRow>,
@@ -65,6 +66,14 @@ pub struct MembershipState {
 struct Owner(Address<MapMsg>);
 
 impl Members for Owner {
+    fn pulled(&mut self) -> Result<Vec<Pulled>, KernelError> {
+        self.0.wait(MapMsg::Pulled)?
+    }
+
+    fn forget_pulled(&mut self, pulled: &Pulled) -> Result<(), KernelError> {
+        self.0.wait(|reply| MapMsg::ForgetPulled(*pulled, reply))?
+    }
+
     fn member(&mut self, id: CgroupId) -> Result<Option<MemberRow>, KernelError> {
         self.0.wait(|reply| MapMsg::Member(id, reply))?
     }
@@ -129,70 +138,51 @@ impl Actor for Membership {
         } = state;
         block_in_place(|| match message {
             MembershipMsg::Write(steps, named, reply) => {
-                answer(reply, walker.steps(members, &steps, &named));
+                answer(reply, write(members, walker, tree, &steps, &named));
             }
-            MembershipMsg::Return(pid, home) => match give_back(members, tree, pid, home) {
-                Ok(path) => {
-                    tracing::warn!(
-                        pid,
-                        path,
-                        "a process that a zone pulled in is back where it was"
-                    );
+            MembershipMsg::BringBack => {
+                if let Err(error) = bring_back(members, tree) {
+                    tracing::error!(%error, "what zones pulled in is not moved back; trying again");
                 }
-                Err(said) => {
-                    tracing::error!(pid, %home, said, "a process that a zone pulled in is not back");
-                }
-            },
+            }
             MembershipMsg::Inherited(roots, cgroups, reply) => {
                 answer(reply, walker.inherited(members, &roots, &cgroups));
             }
             MembershipMsg::Recount(reply) => answer(reply, members.recount()),
-            MembershipMsg::Survey(roots, reply) => answer(reply, walker.survey(members, &roots)),
+            MembershipMsg::Survey(roots, reply) => {
+                answer(reply, survey(members, walker, tree, &roots));
+            }
         });
         Ok(())
     }
 }
 
-/// Moves a process back to the cgroup it was pulled out of. Only one that is in some zone's cgroup, or in
-/// one that is parked for its sake: its number may have been given to another process meanwhile.
-fn give_back(
-    members: &mut dyn Members,
+/// Applies steps; what foreign processes are in is nobody's until they are out of it.
+fn write(
+    members: &mut Owner,
+    walker: &Walker<CgroupTree>,
     tree: &CgroupTree,
-    pid: u32,
-    home: CgroupId,
-) -> Result<String, String> {
-    let found = tree.all().map_err(|said| said.to_string())?;
-    if !is_in_a_zone(members, tree, &found, pid)? {
-        return Err("it is in no zone's cgroup".into());
-    }
-    let path = found.path(home).ok_or("the cgroup it was in is gone")?;
-    tree.move_process(pid, &found, home)
-        .map_err(|said| said.to_string())?;
-    Ok(path)
+    steps: &[MapWrite],
+    named: &BTreeSet<CgroupId>,
+) -> Result<(), KernelError> {
+    let kept = bring_back(members, tree)?.into_keys().collect();
+    walker.steps(members, steps, named, &kept)?;
+    park(members)
 }
 
-/// Whether the cgroup that a process is in has a row. Where its path is longer than `PATH_MAX` the kernel does not
-/// say it (ENAMETOOLONG), or cuts it off (as 6.12 does: `kernfs_path_from_node_locked()` in fs/kernfs/dir.c), and a zone can pull it
-/// into such a cgroup. That is parked then.
-fn is_in_a_zone(
-    members: &mut dyn Members,
+fn survey(
+    members: &mut Owner,
+    walker: &Walker<CgroupTree>,
     tree: &CgroupTree,
-    found: &Cgroups,
-    pid: u32,
-) -> Result<bool, String> {
-    let there = match cgroups::of_process(&pid.to_string()) {
-        Ok(path) => tree.id_at(&path),
-        Err(said) if said.kind() == io::ErrorKind::InvalidFilename => Ok(None),
-        Err(said) => Err(said),
-    };
-    let there = there.map_err(|said| said.to_string())?;
-    let row = there.map(|id| members.member(id)).transpose();
-    if row.map_err(|said| said.to_string())?.flatten().is_some() {
-        return Ok(true);
+    roots: &BTreeMap<CgroupId, MemberRow>,
+) -> Result<Survey, KernelError> {
+    let foreign = bring_back(members, tree)?;
+    let mut survey = walker.survey(members, roots)?;
+    for id in foreign.keys() {
+        if let Some(row) = survey.held.get(id) {
+            survey.wanted.insert(*id, in_limbo(*row));
+        }
     }
-    let rows = members.rows().map_err(|said| said.to_string())?;
-    let parked = rows.iter().filter(|(_, row)| row.zone == ZoneId::LIMBO);
-    let holds = |(id, _): &(CgroupId, MemberRow)| tree.holds(found, *id, pid);
-    let held: io::Result<Vec<bool>> = parked.map(holds).collect();
-    Ok(held.map_err(|said| said.to_string())?.contains(&true))
+    survey.foreign = foreign;
+    Ok(survey)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use syva_model::image::{CgroupId, Control, MapWrite, MemberRow, Table, ZoneId};
 use syva_model::kernel::{
     Capacity, ControlStore, CounterSource, Counters, EventSource, Kernel, KernelError, LetThrough,
-    LinkStore, Linked, Loaded, Prober, Recounted, Rows, TableStore, ZoneUsage,
+    LinkStore, Linked, Loaded, Prober, Pulled, Recounted, Rows, TableStore, ZoneUsage,
 };
 
 use crate::ledger::Clock;
@@ -159,6 +159,16 @@ impl TableStore for MeteredTable {
     fn recount(&mut self) -> Result<Vec<Recounted>, KernelError> {
         let outcome = self.store.recount();
         self.counted("read", outcome)
+    }
+
+    fn pulled(&mut self) -> Result<Vec<Pulled>, KernelError> {
+        let outcome = self.store.pulled();
+        self.counted("read", outcome)
+    }
+
+    fn forget_pulled(&mut self, pulled: &Pulled) -> Result<(), KernelError> {
+        let outcome = self.store.forget_pulled(pulled);
+        self.counted("write", outcome)
     }
 }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use syva_model::hook::Hook;
-use syva_model::image::CgroupId;
 use syva_model::kernel::{EventSource, KernelError, KernelEvent, Verdict};
 use tokio::sync::Semaphore;
 
@@ -148,7 +147,7 @@ fn read(
 }
 
 /// A zone was killed for pulling another's process into a cgroup of its own, which the kernel could only
-/// park. Whoever is being restarted misses it: the cgroup is then nobody's, and the log says why.
+/// park.
 fn give_back(event: &KernelEvent, args: &RingArgs) {
     let pulled = event.hook == Hook::CgroupAttachTask
         && event.verdict == Verdict::Deny
@@ -156,12 +155,9 @@ fn give_back(event: &KernelEvent, args: &RingArgs) {
     if !pulled {
         return;
     }
-    let home = CgroupId(event.inode);
-    let returned = MembershipMsg::Return(event.object_pid, home);
-    let asked = args.membership.cast(returned).is_ok();
-    if !(asked && args.reconciler.cast(ReconcilerMsg::Nudge).is_ok()) {
-        tracing::error!(pid = event.object_pid, %home, "a process that a zone pulled in is not moved back");
-    }
+    // The kernel has noted it: whoever is being restarted does it with the next comparison.
+    let _ = args.membership.cast(MembershipMsg::BringBack);
+    let _ = args.reconciler.cast(ReconcilerMsg::Nudge);
 }
 
 /// Hands events on, with how many were `lost` since the last that were; or loses these too.

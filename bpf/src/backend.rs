@@ -157,6 +157,7 @@ impl Kernel for LibbpfKernel {
                 map: Map::new(maps.members.as_fd(), name)?,
                 filter: Arc::clone(&running.filter),
                 usage: Arc::clone(&running.usage),
+                pulled: Map::new(maps.pulled.as_fd(), "pulled")?,
             }),
             Table::Claims => Box::new(Claims::new(
                 Map::new(maps.claims.as_fd(), name)?,

@@ -39,7 +39,7 @@ const OWN: [&str; 2] = ["barrier", "probe_request"];
 
 /// Maps that builds of this schema did not always have. Over the pins of one that had none they are made
 /// anew; what they hold is derived from others or from the journal, and is put right by the reconciler.
-const LATER: [&str; 3] = ["zone_usage", "usage_by_daemon", "links"];
+const LATER: [&str; 4] = ["zone_usage", "usage_by_daemon", "links", "pulled"];
 
 /// A link's name before it takes the old one's place. File names there have no dots.
 const NEW: &str = "new_";

@@ -30,6 +30,7 @@ plain! {
     object_key: 24,
     claim_row: 40,
     link_row: 128,
+    pulled_row: 32,
     member_row: 24,
     zone_row: 8,
     usage_row: 40,

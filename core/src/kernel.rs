@@ -218,6 +218,20 @@ pub struct ObjectFacts {
     pub place: Option<String>,
 }
 
+/// A process that a zone has pulled into a cgroup of its own, which no hook can refuse, or that such a process
+/// has forked there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pulled {
+    /// The process, in the initial pid namespace.
+    pub pid: u32,
+    /// The cgroup it was in before.
+    pub home: CgroupId,
+    /// The cgroup it was pulled into, which is in no zone until it is out of it.
+    pub into: CgroupId,
+    /// When (`CLOCK_MONOTONIC`, nanoseconds): a process that started later was given its number.
+    pub since_ns: u64,
+}
+
 /// The rows a table holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rows {
@@ -262,6 +276,14 @@ pub trait TableStore: Send {
     /// Only the members' has any, also those of the table of System V objects, which is nobody else's.
     fn recount(&mut self) -> Result<Vec<Recounted>, KernelError> {
         Ok(Vec::new())
+    }
+    /// Processes that zones have pulled into cgroups of their own. Only the members' knows of any.
+    fn pulled(&mut self) -> Result<Vec<Pulled>, KernelError> {
+        Ok(Vec::new())
+    }
+    /// One of them is where it was, or gone; unless it was pulled again meanwhile.
+    fn forget_pulled(&mut self, _pulled: &Pulled) -> Result<(), KernelError> {
+        Ok(())
     }
 }
 

@@ -65,10 +65,8 @@ impl CgroupTree {
     }
 
     /// The cgroup at that path, if it is there.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn id_at(&self, path: &OsStr) -> io::Result<Option<CgroupId>> {
+    #[cfg(test)]
+    fn id_at(&self, path: &OsStr) -> io::Result<Option<CgroupId>> {
         let names = path.as_bytes().split(|byte| *byte == b'/');
         let names = names.filter(|name| !name.is_empty()).map(OsStr::from_bytes);
         let opened = self.follow(&names.collect::<Vec<_>>())?;

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use syva_model::image::{CgroupId, MapWrite, MemberRow, Origin, ZoneId};
-use syva_model::kernel::{KernelError, Recounted};
+use syva_model::kernel::{KernelError, Pulled, Recounted};
 
+use super::foreign::Foreign;
 use crate::cgroups::{Cgroups, Hierarchy, born_of};
 
 /// How often a walk is repeated until it finds nothing to change. Each round needs a cgroup made
@@ -46,6 +47,22 @@ pub trait Members {
         Ok(u64::MAX)
     }
 
+    /// The processes that zones have pulled into cgroups of their own.
+    ///
+    /// # Errors
+    /// The kernel side's.
+    fn pulled(&mut self) -> Result<Vec<Pulled>, KernelError> {
+        Ok(Vec::new())
+    }
+
+    /// One of them needs nothing any more.
+    ///
+    /// # Errors
+    /// The kernel side's.
+    fn forget_pulled(&mut self, _pulled: &Pulled) -> Result<(), KernelError> {
+        Ok(())
+    }
+
     /// Compares what zones are counted to have with the rows, and corrects the counts.
     ///
     /// # Errors
@@ -66,6 +83,8 @@ pub struct Survey {
     pub wanted: BTreeMap<CgroupId, MemberRow>,
     /// Roots whose cgroup is gone.
     pub gone: Vec<CgroupId>,
+    /// Cgroups that are nobody's because foreign processes are in them.
+    pub foreign: Foreign,
 }
 
 /// Walks one hierarchy.
@@ -80,7 +99,8 @@ impl<H: Hierarchy> Walker<H> {
     }
 
     /// Applies `PutMember` and `DropMember` steps in order, each with what it means for the cgroups below. Left
-    /// alone are roots, those the plan has `named`, which have steps of their own, and what lies below either.
+    /// alone are roots, those the plan has `named`, which have steps of their own, and what lies below either. Those
+    /// that are `kept` are given to no zone: foreign processes are in them.
     ///
     /// # Errors
     /// The kernel side's, or what reading the hierarchy said; the steps before are done.
@@ -89,6 +109,7 @@ impl<H: Hierarchy> Walker<H> {
         members: &mut dyn Members,
         steps: &[MapWrite],
         named: &BTreeSet<CgroupId>,
+        kept: &BTreeSet<CgroupId>,
     ) -> Result<(), KernelError> {
         // What lies below a root is to be found now. What is dropped is mostly gone.
         let root = |step: &MapWrite| match step {
@@ -105,8 +126,10 @@ impl<H: Hierarchy> Walker<H> {
                 ));
             };
             // Parents first, so that nothing new is made under the old label.
-            settle(members, id, row, &|| self.tree.is_there(&found, id))?;
-            self.settle_below(members, &found, id, row, named)?;
+            if !kept.contains(&id) || !opens(row) {
+                settle(members, id, row, &|| self.tree.is_there(&found, id))?;
+            }
+            self.settle_below(members, &found, id, row, named, kept)?;
         }
         Ok(())
     }
@@ -120,6 +143,7 @@ impl<H: Hierarchy> Walker<H> {
         cgroup: CgroupId,
         above: Option<MemberRow>,
         named: &BTreeSet<CgroupId>,
+        kept: &BTreeSet<CgroupId>,
     ) -> Result<(), KernelError> {
         let row = above.map(born_of);
         let is_bound = above == row;
@@ -138,7 +162,8 @@ impl<H: Hierarchy> Walker<H> {
                 {
                     return Ok(false);
                 }
-                if held != row {
+                let stays = kept.contains(&id) && opens(row);
+                if held != row && !stays {
                     settle(members, id, row, &|| sight.is_there())?;
                     changed = true;
                 }
@@ -225,7 +250,13 @@ impl<H: Hierarchy> Walker<H> {
         }
         let gone = roots.keys().filter(|root| !found.contains(**root));
         let gone = gone.copied().collect();
-        Ok(Survey { held, wanted, gone })
+        let foreign = Foreign::new();
+        Ok(Survey {
+            held,
+            wanted,
+            gone,
+            foreign,
+        })
     }
 
     /// Every cgroup. Those that are `needed` are gone only if they are in no list of several.
@@ -251,6 +282,11 @@ impl<H: Hierarchy> Walker<H> {
             .all()
             .map_err(|said| error("list", &below(), said.to_string()))
     }
+}
+
+/// Whether the row lets a zone into the cgroup.
+fn opens(row: Option<MemberRow>) -> bool {
+    row.is_some_and(|row| row.zone != ZoneId::LIMBO)
 }
 
 /// Which cgroup a step is about, and the row it gives it.
@@ -292,7 +328,7 @@ fn settle(
     members.write(MapWrite::DropMember(id))
 }
 
-fn error(operation: &'static str, on: &str, said: String) -> KernelError {
+pub(super) fn error(operation: &'static str, on: &str, said: String) -> KernelError {
     KernelError {
         operation,
         on: on.to_owned(),

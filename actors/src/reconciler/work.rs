@@ -13,6 +13,7 @@ use syva_model::project;
 use super::maps::{Maps, enforce, read, with_inherited};
 use crate::drift::{self, Drift};
 use crate::health::HealthMsg;
+use crate::membership::foreign::Foreign;
 use crate::standing::Standing;
 
 /// The first pause before a comparison that failed is tried again; doubled for each failure that
@@ -21,6 +22,9 @@ const RETRY: Duration = Duration::from_millis(100);
 
 /// The health reason while the maps do not hold what the journal says.
 pub const BEHIND: &str = "maps_behind_journal";
+
+/// The health reason while processes that zones have pulled into their cgroups are not moved back.
+pub const FOREIGN: &str = "foreign_processes";
 
 /// What the maps should hold, and up to which entry that is so.
 #[derive(Clone, Debug, Default)]
@@ -191,6 +195,7 @@ impl Work {
         let mut held = read(maps)?;
         fill_in_what_the_kernel_does_not_store(&mut held, &desired.image);
         let members = maps.survey(&desired.image.members)?;
+        self.notices.health(foreign(&members.foreign));
         let mut rows = project::diff(&held, &desired.image);
         // One plan for all of it: what the kernel derived may be as wrong as anything else.
         rows.members = Change::between(&members.held, &members.wanted);
@@ -240,6 +245,21 @@ impl Work {
         if let Err(error) = self.compare(maps) {
             tracing::warn!(%error, "the maps could not be compared; trying again");
         }
+    }
+}
+
+/// What it means for health that processes which zones pulled in are not back.
+fn foreign(left: &Foreign) -> HealthMsg {
+    match left.first_key_value() {
+        None => HealthMsg::Clear(FOREIGN.into()),
+        Some((cgroup, why)) => HealthMsg::Raise(
+            FOREIGN.into(),
+            format!(
+                "{} cgroups are in no zone, for zones have pulled processes into them that cannot be moved \
+                 back: cgroup {cgroup}, {why}",
+                left.len()
+            ),
+        ),
     }
 }
 

@@ -152,7 +152,8 @@ impl Maps for Owned {
 
     fn label(&mut self, steps: &[MapWrite], named: &BTreeSet<CgroupId>) -> Result<(), KernelError> {
         let mut members = self.table(Table::Members)?;
-        self.walker.steps(&mut members, steps, named)
+        self.walker
+            .steps(&mut members, steps, named, &BTreeSet::new())
     }
 
     fn member(&mut self, id: CgroupId) -> Result<Option<MemberRow>, KernelError> {

@@ -7,6 +7,7 @@
  * or the caller is dead before it returns.
  */
 #include "emit.h"
+#include "pulled.h"
 #include "quota.h"
 #include <bpf/bpf_tracing.h>
 
@@ -40,7 +41,10 @@ int BPF_PROG(cgroup_can_fork, struct task_struct *child, struct kernel_clone_arg
 	__u32 object;
 	__u64 id;
 
-	if (ret || !(kargs->flags & CLONE_INTO_CGROUP) || !current_subject(&subject))
+	if (ret)
+		return 0;
+	follow_fork(child);
+	if (!(kargs->flags & CLONE_INTO_CGROUP) || !current_subject(&subject))
 		return 0;
 	cgroup = kargs->cset->dfl_cgrp;
 	id = cgroup->kn->id;
@@ -83,8 +87,9 @@ static __always_inline void escaped(struct task_struct *task, __u64 from, __u32 
 
 /*
  * The cgroup that a foreign task is being pulled into is nobody's until the daemon has moved the
- * task back and written the row anew: else whoever is left of the zone could do to that task what
- * it may do to its own. As where a plan parks a row, the copies made before are stale afterwards.
+ * task back (pulled.h) and written the row anew: else whoever is left of the zone could do to that
+ * task what it may do to its own. As where a plan parks a row, the copies made before are stale
+ * afterwards.
  */
 static __always_inline void park(__u64 cgroup)
 {
@@ -120,7 +125,7 @@ int BPF_PROG(cgroup_attach_task, struct cgroup *to, struct task_struct *task, bo
 	struct subject subject;
 	struct event *event;
 	__u64 from, into;
-	bool pulled;
+	bool foreign;
 
 	if (to->root->hierarchy_id != 0)
 		return 0;
@@ -133,13 +138,16 @@ int BPF_PROG(cgroup_attach_task, struct cgroup *to, struct task_struct *task, bo
 	from_zone = zone_of_cgroup(from);
 	to_zone = zone_of_cgroup(into);
 	if (current_subject(&subject)) {
-		pulled = from_zone != subject.zone;
-		object = pulled ? from_zone : to_zone;
+		foreign = from_zone != subject.zone;
+		object = foreign ? from_zone : to_zone;
 		verdict = judge(HOOK_CGROUP_ATTACH_TASK, OBJECT_NODE, OPERATION_GOVERN, &subject,
 				object);
 		if (verdict == VERDICT_DENY) {
 			kill_current(HOOK_CGROUP_ATTACH_TASK);
-			if (pulled && to_zone == subject.zone)
+			/* Parked for an earlier one it takes no further parking. */
+			if (foreign && (to_zone == subject.zone || to_zone == ZONE_LIMBO))
+				note_pulled(task, from, into);
+			if (foreign && to_zone == subject.zone)
 				park(into);
 		}
 		if (verdict != VERDICT_ALLOW) {

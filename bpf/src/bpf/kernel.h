@@ -307,6 +307,7 @@ struct task_struct {
 	struct pid *thread_pid;
 	struct files_struct *files;
 	__u64 start_time;
+	struct task_struct *group_leader;
 	const struct cred *real_cred;
 	const struct cred *cred;
 	char comm[16];

@@ -143,6 +143,14 @@ struct {
 	__type(value, struct usage_row);
 } usage_by_daemon SEC(".maps");
 
+/* Processes to be moved back. The daemon takes them out once they are where they were, or gone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u32);
+	__type(value, struct pulled_row);
+} pulled SEC(".maps");
+
 /* Not a cache, unlike labels: what is lost here is nobody's. It lives as long as the inode, which
  * where makers are kept is as long as the file. */
 struct {

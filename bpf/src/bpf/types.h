@@ -53,6 +53,19 @@ enum member_origin {
 	ORIGIN_KERNEL,
 };
 
+/*
+ * A process that a zone pulled from the cgroup `home` into one of its own, or that such a process
+ * has forked there. `since`, by the monotonic clock, it was there: one that started later was given
+ * its number.
+ */
+struct pulled_row {
+	__u64 home;
+	__u64 into;
+	__u64 since;
+	__u32 tgid;
+	__u32 pad;
+};
+
 /* A cgroup's zone. `root` is the attached cgroup it is, or descends from. */
 struct member_row {
 	__u64 cgroup;

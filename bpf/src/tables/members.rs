@@ -4,11 +4,12 @@ use std::io;
 use std::sync::Arc;
 
 use syva_model::image::{CgroupId, MapWrite, MemberRow, Origin, Table, ZoneId};
-use syva_model::kernel::{KernelError, Recounted, Rows, Share, TableStore};
+use syva_model::kernel::{KernelError, Pulled, Recounted, Rows, Share, TableStore};
 
 use super::{MemberFilter, Usage, not_mine, read_failed, write_failed};
+use crate::error;
 use crate::map::{Map, Put};
-use crate::skel::types::{member_origin, member_row};
+use crate::skel::types::{member_origin, member_row, pulled_row};
 
 /// The map, the filter in front of it, and what zones have of it.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub(crate) struct Members {
     pub(crate) map: Map<u64, member_row>,
     pub(crate) filter: Arc<MemberFilter>,
     pub(crate) usage: Arc<Usage>,
+    pub(crate) pulled: Map<u32, pulled_row>,
 }
 
 /// How often a row may be made and removed by the kernel while it is being replaced.
@@ -114,6 +116,28 @@ impl TableStore for Members {
 
     fn room(&mut self, zone: ZoneId) -> Result<u64, KernelError> {
         self.usage.room(zone, Share::Cgroups)
+    }
+
+    fn pulled(&mut self) -> Result<Vec<Pulled>, KernelError> {
+        let rows = self.pulled.all();
+        let rows = rows.map_err(|e| error::from_io("read map", self.pulled.name(), &e))?;
+        let row = |(pid, row): (u32, pulled_row)| Pulled {
+            pid,
+            home: CgroupId(row.home),
+            into: CgroupId(row.into),
+            since_ns: row.since,
+        };
+        Ok(rows.into_iter().map(row).collect())
+    }
+
+    fn forget_pulled(&mut self, pulled: &Pulled) -> Result<(), KernelError> {
+        let failed = |e: io::Error| error::from_io("write to map", self.pulled.name(), &e);
+        let held = self.pulled.get(&pulled.pid).map_err(failed)?;
+        // Pulled again meanwhile, it is to be moved back again.
+        if held.is_some_and(|row| (row.into, row.since) == (pulled.into.0, pulled.since_ns)) {
+            self.pulled.delete(&pulled.pid).map_err(failed)?;
+        }
+        Ok(())
     }
 
     fn recount(&mut self) -> Result<Vec<Recounted>, KernelError> {

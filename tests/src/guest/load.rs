@@ -70,6 +70,7 @@ fn check_maps(
         ("member_filter", "Array", 65_536),
         ("claims", "Hash", capacity.claim_rows()),
         ("links", "Hash", capacity.claims),
+        ("pulled", "Hash", 4096),
         ("pairs", "Hash", capacity.pairs),
         ("host_sockets", "Hash", capacity.host_sockets),
         ("control", "Array", 1),

@@ -129,7 +129,9 @@ fn repair<H: Hierarchy>(
         _ => None,
     });
     let named = named.collect();
-    walker.steps(table, &steps, &named).expect("repaired");
+    walker
+        .steps(table, &steps, &named, &BTreeSet::new())
+        .expect("repaired");
     steps.len()
 }
 
@@ -160,7 +162,7 @@ fn a_repair_takes_in_no_more_than_the_zone_may_have_and_an_attachment_all() {
     let attach = MapWrite::PutMember(root, row);
     let named = BTreeSet::from([root]);
     walker
-        .steps(&mut table, &[attach], &named)
+        .steps(&mut table, &[attach], &named, &BTreeSet::new())
         .expect("attached");
     assert_eq!(table.rows.len(), 4, "the host says what is in the zone");
 }
@@ -243,7 +245,9 @@ fn what_lies_below_a_name_that_is_no_text_stays_in_its_zone() {
     let put = |table: &mut Table, row: MemberRow| {
         let step = MapWrite::PutMember(id(&zone), row);
         let named = BTreeSet::from([id(&zone)]);
-        walker.steps(table, &[step], &named).expect("written");
+        walker
+            .steps(table, &[step], &named, &BTreeSet::new())
+            .expect("written");
     };
     put(&mut table, row);
     let zoned = |row: MemberRow| {

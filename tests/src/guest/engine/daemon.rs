@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::naming::{self, Burrow};
+use super::pulled;
 use crate::daemon::{Daemon, eventually};
 use crate::guest::actor::{Outcome, act, begin};
 use crate::guest::stage::{Stage, setup};
@@ -31,8 +32,10 @@ pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     checks.equal("its own claims are no drift", &drift, &0.into());
     daemon.terminate()?;
     // This one compares all the time.
-    let daemon = crate::guest::stage::setup(&["--reconcile-interval", "1"])?.start()?;
+    let setup = crate::guest::stage::setup(&["--reconcile-interval", "1"])?;
+    let daemon = setup.start()?;
     naming::run(checks, &stage, &daemon)?;
+    let daemon = pulled::run(checks, &stage, &setup, daemon)?;
     daemon.terminate()?;
     Ok(())
 }

@@ -11,6 +11,7 @@ mod files;
 mod moves;
 mod naming;
 mod pins;
+mod pulled;
 pub mod raw_bpf;
 pub mod raw_doors;
 mod starting;
