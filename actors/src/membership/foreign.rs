@@ -16,6 +16,9 @@ use crate::cgroups::{CgroupTree, Cgroups, Hierarchy as _};
 /// What they fork while they are moved back is found by another round.
 const ROUNDS: usize = 8;
 
+/// How long the kernel may take to move what it has noted, at most: it does no more than that meanwhile.
+const MOVING_NS: i128 = 1_000_000_000;
+
 /// Cgroups that foreign processes are in, and why one of them is not back.
 pub type Foreign = BTreeMap<CgroupId, String>;
 
@@ -86,10 +89,23 @@ fn one(
 
 fn put_back(tree: &CgroupTree, found: &Cgroups, pulled: &Pulled) -> io::Result<Fate> {
     let Pulled {
-        pid, home, into, ..
+        pid,
+        home,
+        into,
+        since_ns,
     } = *pulled;
-    if !tree.holds(found, into, pid)? || !was_there(pid, pulled.since_ns)? {
+    if !was_there(pid, since_ns)? {
         return Ok(Fate::Gone);
+    }
+    // The kernel notes it before it moves it, so that it may still be at home. Written there all the same, it
+    // waits for whoever moves it, and is home afterwards.
+    if !tree.holds(found, into, pid)? && !tree.holds(found, home, pid)? {
+        let under_way = elapsed_ns(ClockId::Monotonic) - i128::from(since_ns) < MOVING_NS;
+        return match under_way {
+            true => Err(io::Error::other("it is being moved")),
+            // The host has it elsewhere.
+            false => Ok(Fate::Gone),
+        };
     }
     let path = found
         .path(home)
@@ -106,14 +122,15 @@ fn was_there(pid: u32, since_ns: u64) -> io::Result<bool> {
         stat => stat?,
     };
     let started = started(&stat).ok_or(io::ErrorKind::InvalidData)?;
-    let nanoseconds = |id| {
-        let now = clock_gettime(id);
-        i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
-    };
     // The one counts the time that the machine was asleep, and the other does not.
-    let asleep = nanoseconds(ClockId::Boottime) - nanoseconds(ClockId::Monotonic);
+    let asleep = elapsed_ns(ClockId::Boottime) - elapsed_ns(ClockId::Monotonic);
     let started = i128::from(started) * 1_000_000_000 / i128::from(clock_ticks_per_second());
     Ok(started <= i128::from(since_ns) + asleep)
+}
+
+fn elapsed_ns(clock: ClockId) -> i128 {
+    let now = clock_gettime(clock);
+    i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
 }
 
 /// When a process started, in ticks since the boot: the 22nd field of its `stat`, whose second, the name, may hold
