@@ -53,14 +53,14 @@
  * Instead of the right to inspect a task, which hook_ptrace.h answers for, CAP_SYS_ADMIN or
  * CAP_PERFMON does since 6.15 (mm_access()). It does not say which task. The files of procfs that
  * ask so are judged when they are opened; what is left is one system call, which asks for these two
- * for nothing else, and for the right itself if it has neither.
+ * once it was refused the right itself, and for nothing else but to poison its own memory.
  */
 static __always_inline bool is_instead_of_inspecting(__u32 call)
 {
 	return call == NR_PROCESS_MADVISE || call == NR_PROCESS_MADVISE_32;
 }
 
-/* Not counted as a denial: what is asked next is judged, and told. */
+/* Not counted as a denial: the right to inspect was asked for first, judged, and told. */
 static __always_inline int without_inspecting(const struct subject *subject)
 {
 	int refused = 0;
