@@ -62,7 +62,7 @@ pub fn bring_back(members: &mut dyn Members, tree: &CgroupTree) -> Result<Foreig
                     moved = true;
                 }
                 Err(said) => {
-                    tracing::error!(pid, %into, said, "a process that a zone pulled in is not back");
+                    tracing::debug!(pid, %into, said, "a process that a zone pulled in is not back");
                     left.insert(into, format!("process {pid}: {said}"));
                 }
             }
@@ -70,6 +70,10 @@ pub fn bring_back(members: &mut dyn Members, tree: &CgroupTree) -> Result<Foreig
         if !moved {
             break;
         }
+    }
+    if let Some((cgroup, why)) = left.first_key_value() {
+        let cgroups = left.len();
+        tracing::error!(cgroups, %cgroup, why, "processes that zones pulled in are not back");
     }
     Ok(left)
 }
