@@ -110,10 +110,40 @@ static __always_inline bool is_above_claims(struct dentry *dentry)
 	       row->key.ino == key.ino && row->key.dev == key.dev;
 }
 
+/*
+ * Whether the object with that inode number lies on the way from `dentry` to the root of their file
+ * system. Takes and returns numbers, as label_from() does.
+ */
+__noinline __u32 lies_in(__u64 dentry, __u64 ino)
+{
+	struct dentry *at = (struct dentry *)dentry;
+
+	for (__u32 level = 0; level < WALK_LEVELS; level++) {
+		struct dentry *parent = BPF_CORE_READ(at, d_parent);
+
+		if (BPF_CORE_READ(at, d_inode, i_ino) == ino)
+			return 1;
+		if (parent == at)
+			break;
+		at = parent;
+	}
+	return 0;
+}
+
+/* The address as a number: a global function is not given a pointer, nor is one cast for it. */
+static __always_inline __u64 address_of(struct dentry *dentry)
+{
+	__u64 address = 0;
+
+	/* From the own stack: this cannot fail. */
+	bpf_probe_read_kernel(&address, sizeof(address), &dentry);
+	return address;
+}
+
 /* What a row found for the inode says of the claim it was linked out of, into `found`. */
 static __always_inline enum claim_match match_link(const volatile struct link_row *link,
 						   const struct object_key *key, __u32 generation,
-						   struct found *found)
+						   struct dentry *dentry, struct found *found)
 {
 	struct object_key claim = {.dev = link->claim.dev, .ino = link->claim.ino};
 	__u64 born = link->generation, claim_born = link->claim_generation;
@@ -128,7 +158,8 @@ static __always_inline enum claim_match match_link(const volatile struct link_ro
 		return CLAIM_NONE;
 	/* As of what lies in the claim: it must reach down. */
 	match = match_claim(row, &claim, claim_born, 1, &zone);
-	if (match == CLAIM_COUNTS) {
+	/* A name in the claim is judged as such: a nearer claim may lie above it by now. */
+	if (match == CLAIM_COUNTS && !(found->key.ino && lies_in(address_of(dentry), claim.ino))) {
 		found->zone = zone;
 		found->depth = LINKED;
 		found->key = claim;
@@ -137,7 +168,8 @@ static __always_inline enum claim_match match_link(const volatile struct link_ro
 }
 
 /*
- * A file that was linked out of a claim stays the claim's (link.h), unless it is claimed itself.
+ * A file that was linked out of a claim is the claim's by its names outside (link.h), unless it is
+ * claimed itself.
  * Directories are asked as well, which have one name: to tell them costs as much.
  */
 static __always_inline void follow_link(struct dentry *dentry, bool direct, struct found *found)
@@ -152,7 +184,8 @@ static __always_inline void follow_link(struct dentry *dentry, bool direct, stru
 
 	if (!link)
 		return;
-	if (match_link(link, &key, FIELD(direct, inode, i_generation), found) == CLAIM_REUSED) {
+	if (match_link(link, &key, FIELD(direct, inode, i_generation), dentry, found) ==
+	    CLAIM_REUSED) {
 		count_error(SITE_CLAIM_REUSED);
 		found->zone = ZONE_UNKNOWN;
 	}
@@ -228,14 +261,9 @@ __noinline __u64 label_from(__u64 dentry, __u32 below)
 	return (__u64)(found.key.ino ? found.depth : NO_CLAIM) << 32 | found.zone;
 }
 
-/* The address as a number: a global function is not given a pointer, nor is one cast for it. */
 static __always_inline __u64 label_at(struct dentry *dentry, __u32 below)
 {
-	__u64 address = 0;
-
-	/* From the own stack: this cannot fail. */
-	bpf_probe_read_kernel(&address, sizeof(address), &dentry);
-	return label_from(address, below);
+	return label_from(address_of(dentry), below);
 }
 
 static __always_inline __u32 label_zone(__u64 label)

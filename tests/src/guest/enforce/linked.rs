@@ -34,6 +34,7 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     into_a_claim(checks, world)?;
     into_anothers(checks, world)?;
     by_zones(checks, world)?;
+    a_nearer_claim(checks, world)?;
     restored(checks, world)?;
     // The claim is gone, and with it what followed from it.
     let (kept, outside) = (in_one("kept"), public("kept"));
@@ -218,6 +219,50 @@ fn into_anothers(checks: &mut Checks, world: &mut World) -> Result<(), Failure> 
     world.unclaim(key)?;
     fs::remove_file(file)?;
     fs::remove_file(in_two)?;
+    Ok(())
+}
+
+/// Names inside are judged by name: what another zone claims there later is that zone's.
+fn a_nearer_claim(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
+    let below = in_one("below");
+    let (file, outside) = (below.join("file"), public("file"));
+    fs::create_dir(&below)?;
+    fs::write(&file, "")?;
+    fs::hard_link(&file, &outside)?;
+    let event = refused(
+        checks,
+        world,
+        "a file linked out, by its name inside",
+        &file,
+    )?;
+    let depth = event.map(|event| event.depth);
+    checks.equal("event: levels below the claim", &depth, &Some(2));
+    let key = world.claim(&below, TWO, Scope::Subtree)?;
+    let (one, two) = (world.one.clone(), world.two.clone());
+    world.allowed(
+        checks,
+        "zone two opens it in what it has claimed of zone one's directory",
+        &two,
+        "open",
+        &[&file],
+    )?;
+    world.refused(
+        checks,
+        "zone one opens it there",
+        Hook::FileOpen,
+        &one,
+        "open",
+        &[&file],
+    )?;
+    refused(
+        checks,
+        world,
+        "it by its name outside: zone one's",
+        &outside,
+    )?;
+    world.unclaim(key)?;
+    fs::remove_dir_all(below)?;
+    fs::remove_file(outside)?;
     Ok(())
 }
 
