@@ -140,55 +140,52 @@ static __always_inline __u64 address_of(struct dentry *dentry)
 	return address;
 }
 
-/* What a row found for the inode says of the claim it was linked out of, into `found`. */
-static __always_inline enum claim_match match_link(const volatile struct link_row *link,
-						   const struct object_key *key, __u32 generation,
-						   struct dentry *dentry, struct found *found)
-{
-	struct object_key claim = {.dev = link->claim.dev, .ino = link->claim.ino};
-	__u64 born = link->generation, claim_born = link->claim_generation;
-	struct claim_row *row;
-	enum claim_match match;
-	__u32 zone;
-
-	if (link->key.dev != key->dev || link->key.ino != key->ino)
-		return CLAIM_REUSED;
-	row = bpf_map_lookup_elem(&claims, &claim);
-	if (born != generation || !row)
-		return CLAIM_NONE;
-	/* As of what lies in the claim: it must reach down. */
-	match = match_claim(row, &claim, claim_born, 1, &zone);
-	/* A name in the claim is judged as such: a nearer claim may lie above it by now. */
-	if (match == CLAIM_COUNTS && !(found->key.ino && lies_in(address_of(dentry), claim.ino))) {
-		found->zone = zone;
-		found->depth = LINKED;
-		found->key = claim;
-	}
-	return match;
-}
-
 /*
  * A file that was linked out of a claim is the claim's by its names outside (link.h), unless it is
- * claimed itself.
- * Directories are asked as well, which have one name: to tell them costs as much.
+ * claimed itself. Directories are asked as well, which have one name: to tell them costs as much.
+ * `key` is of its device, and is used up: sockets' programs have left the walk 96 bytes of stack.
  */
-static __always_inline void follow_link(struct dentry *dentry, bool direct, struct found *found)
+static __always_inline void follow_link(struct dentry *dentry, bool direct, struct object_key *key,
+					struct found *found)
 {
-	struct super_block *sb = FIELD(direct, dentry, d_sb);
 	struct inode *inode = FIELD(direct, dentry, d_inode);
-	struct object_key key = {
-		.dev = FIELD(direct, sb, s_dev),
-		.ino = FIELD(direct, inode, i_ino),
-	};
-	struct link_row *link = bpf_map_lookup_elem(&links, &key);
+	volatile struct link_row *link;
+	enum claim_match match = CLAIM_REUSED;
+	__u64 ino = FIELD(direct, inode, i_ino), claim, born, claim_born;
+	__u32 zone = ZONE_HOST;
 
+	key->ino = ino;
+	link = bpf_map_lookup_elem(&links, key);
 	if (!link)
 		return;
-	if (match_link(link, &key, FIELD(direct, inode, i_generation), dentry, found) ==
-	    CLAIM_REUSED) {
+	born = link->generation;
+	claim = link->claim.ino;
+	claim_born = link->claim_generation;
+	/* The key is read last, as in match_claim(). */
+	if (link->key.ino == ino && link->key.dev == key->dev) {
+		struct claim_row *row;
+
+		if (born != FIELD(direct, inode, i_generation))
+			return;
+		key->ino = claim;
+		row = bpf_map_lookup_elem(&claims, key);
+		if (!row)
+			return;
+		/* As of what lies in the claim: it must reach down. */
+		match = match_claim(row, key, claim_born, 1, &zone);
+	}
+	if (match == CLAIM_REUSED) {
 		count_error(SITE_CLAIM_REUSED);
 		found->zone = ZONE_UNKNOWN;
 	}
+	if (match != CLAIM_COUNTS)
+		return;
+	/* A name in the claim is judged as such: a nearer claim may lie above it by now. */
+	if (found->key.ino && lies_in(address_of(dentry), claim))
+		return;
+	found->zone = zone;
+	found->depth = LINKED;
+	found->key = *key;
 }
 
 /*
@@ -239,7 +236,7 @@ static __always_inline void walk_from(struct dentry *dentry, bool direct, __u32 
 		found->zone = ZONE_HOST;
 	}
 	if (object && !(match == CLAIM_COUNTS && !level))
-		follow_link(object, direct, found);
+		follow_link(object, direct, &key, found);
 }
 
 static __always_inline void walk(struct dentry *dentry, bool direct, struct found *found)
