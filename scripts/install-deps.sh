@@ -10,6 +10,8 @@ packages=(
 	qemu-system-x86 busybox-static kmod xz-utils binutils
 	# The Debian that some guests run: built without privileges to mount, or as another user than root.
 	mmdebstrap e2fsprogs fakeroot uidmap
+	# File systems that guests find on their disks.
+	btrfs-progs xfsprogs
 	# The C style.
 	clang-format
 	# What takes the telemetry in the tests: pip fetches rotel, curl asks beside Prometheus.

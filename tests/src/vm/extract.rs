@@ -11,6 +11,15 @@ use super::command::output;
 use super::kernels::Kernel;
 use super::modules::{Dependencies, KEPT};
 
+/// A file of the names that [`KEPT`] had.
+const KEPT_HERE: &str = "kept";
+
+/// Whether the kernel was unpacked, with all that is kept now.
+pub fn is_whole(kernel: &Kernel) -> bool {
+    let kept = fs::read_to_string(kernel.dir.join(KEPT_HERE));
+    kernel.image().exists() && kept.is_ok_and(|kept| kept == KEPT.join(" "))
+}
+
 /// Unpacks `debs` into `kernel.dir`, which appears complete or not at all.
 pub fn unpack(kernel: &Kernel, debs: &[PathBuf]) -> Result<(), VmError> {
     let beside = kernel.dir.with_extension("partial");
@@ -28,6 +37,8 @@ pub fn unpack(kernel: &Kernel, debs: &[PathBuf]) -> Result<(), VmError> {
     let image = image(kernel, &tree, &release_dir)?;
     copy(&image, &ready.join("vmlinuz"))?;
     keep_modules(&tree, &release_dir, &ready.join("modules"))?;
+    let kept = ready.join(KEPT_HERE);
+    fs::write(&kept, KEPT.join(" ")).map_err(VmError::io("writing", &kept))?;
     remove_dir(&kernel.dir)?;
     fs::rename(&ready, &kernel.dir).map_err(VmError::io("moving into place", &kernel.dir))?;
     remove_dir(&beside)

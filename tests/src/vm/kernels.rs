@@ -157,7 +157,7 @@ fn current(series: &'static Series, home: &Path) -> Option<Kernel> {
         dir: home.join(&version),
         version,
     };
-    kernel.image().exists().then_some(kernel)
+    extract::is_whole(&kernel).then_some(kernel)
 }
 
 /// Fetches the newest kernel the lists have. That the lists could not be read anew, or not all of
@@ -185,7 +185,7 @@ fn fetch(
         version: meta.version.clone(),
         dir,
     };
-    if !kernel.image().exists() {
+    if !extract::is_whole(&kernel) {
         eprintln!(
             "vmtest: kernel {}: fetching {}",
             kernel.name, kernel.version

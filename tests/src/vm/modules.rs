@@ -3,7 +3,15 @@
 use std::collections::BTreeMap;
 
 /// Modules the suites may ask for. Those a kernel has built in are simply not there.
-pub const KEPT: [&str; 5] = ["virtio_pci", "virtio_blk", "overlay", "btrfs", "ext4"];
+pub const KEPT: [&str; 7] = [
+    "virtio_pci",
+    "virtio_blk",
+    "overlay",
+    "btrfs",
+    "ext4",
+    "xfs",
+    "nfsd",
+];
 
 /// `modules.dep` (see depmod(8)): each module's file and the files it needs loaded before it.
 #[derive(Debug, Default, PartialEq, Eq)]

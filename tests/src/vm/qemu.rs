@@ -65,9 +65,11 @@ pub struct Boot {
     pub modules: &'static [&'static str],
     /// Further words for the kernel's command line.
     pub kernel_args: &'static [&'static str],
-    /// The size in MiB of an empty disk, `/dev/vda`; 0 for none. It needs the modules `virtio_pci`
+    /// The size in MiB of a disk, `/dev/vda`; 0 for none. It needs the modules `virtio_pci`
     /// and `virtio_blk`, and is gone when the guest has ended.
     pub disk: u64,
+    /// What makes the file system on it, a program of this host and its arguments; nothing: it is empty.
+    pub format: &'static [&'static str],
     /// Further arguments for QEMU.
     pub qemu_args: &'static [&'static str],
 }
@@ -84,6 +86,7 @@ impl Boot {
         modules: &[],
         kernel_args: &[],
         disk: 0,
+        format: &[],
         qemu_args: &[],
     };
 

@@ -4,13 +4,15 @@ use std::env;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use super::VmError;
 use super::cache::{Cache, make_dir};
+use super::command::output;
 use super::initramfs::{self, Contents};
 use super::kernels::Kernel;
-use super::qemu::{self, Ended, Files, Root};
+use super::qemu::{self, Boot, Ended, Files, Root};
 use super::root;
 use super::serial::{self, Results, Verdict};
 use crate::suites::Suite;
@@ -103,7 +105,7 @@ pub fn attempt(suite: &Suite, kernel: &Kernel, place: &Workplace) -> Result<Outc
             Root::Initramfs => None,
             Root::Debian => Some(root::obtain(&Cache::from_env()?)?),
         },
-        disk: make_disk(suite.boot.disk, &work)?,
+        disk: make_disk(&suite.boot, &work)?,
         console: place.logs.join(format!("{stem}.serial.log")),
         results: place.logs.join(format!("{stem}.results.log")),
     };
@@ -127,15 +129,21 @@ pub fn attempt(suite: &Suite, kernel: &Kernel, place: &Workplace) -> Result<Outc
     })
 }
 
-/// An empty, sparse disk of that many MiB.
-fn make_disk(size: u64, work: &Path) -> Result<Option<PathBuf>, VmError> {
-    if size == 0 {
+/// A sparse disk, with the file system it is to have.
+fn make_disk(boot: &Boot, work: &Path) -> Result<Option<PathBuf>, VmError> {
+    if boot.disk == 0 {
         return Ok(None);
     }
     let path = work.join("disk");
     let file = File::create(&path).map_err(VmError::io("creating", &path))?;
-    file.set_len(size << 20)
+    file.set_len(boot.disk << 20)
         .map_err(VmError::io("sizing", &path))?;
+    if let [program, args @ ..] = boot.format {
+        output(
+            "make a file system",
+            Command::new(program).args(args).arg(&path),
+        )?;
+    }
     Ok(Some(path))
 }
 
