@@ -277,6 +277,34 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "xfs",
+        claims: "claims hold on XFS, and its own ways to files by handle are closed",
+        boot: Boot {
+            modules: &["virtio_pci", "virtio_blk", "xfs"],
+            disk: 320,
+            // What the oldest kernel knows.
+            format: &["mkfs.xfs", "-q", "-m", "bigtime=0,inobtcount=0,reflink=0"],
+            ..Boot::DEFAULT
+        },
+        pack: DAEMON,
+        run: guest::file_systems::xfs,
+        ..SUITE
+    },
+    Suite {
+        name: "btrfs",
+        claims: "claims on Btrfs are refused with a word why, and what lies there is used like every unclaimed file",
+        boot: Boot {
+            modules: &["virtio_pci", "virtio_blk", "btrfs"],
+            disk: 256,
+            format: &["mkfs.btrfs", "-q"],
+            ..Boot::DEFAULT
+        },
+        gate: &["6.12"],
+        pack: DAEMON,
+        run: guest::file_systems::btrfs,
+        ..SUITE
+    },
+    Suite {
         name: "reresolve",
         claims: "claims follow their paths while the daemon runs, and what was there stays their zone's",
         limit: 400,

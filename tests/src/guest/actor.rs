@@ -13,7 +13,8 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use super::raw::{self, Lease};
 use super::{
-    Failure, changing, engine, keys, mounting, mutating, queues, signalling, sockets, sysv, tracer,
+    Failure, changing, engine, file_systems, keys, mounting, mutating, queues, signalling, sockets,
+    sysv, tracer,
 };
 
 /// The kernel's answer to an action.
@@ -252,6 +253,7 @@ pub fn perform_here(action: &str, args: &[PathBuf]) -> i32 {
         _ => {
             let known = engine::acting::perform(action, args)
                 .or_else(|| mutating::perform(action, args))
+                .or_else(|| file_systems::perform(action, args))
                 .or_else(|| sockets::perform(action, args))
                 .or_else(|| sysv::perform(action, args))
                 .or_else(|| queues::perform(action, args))

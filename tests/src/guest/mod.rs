@@ -15,6 +15,7 @@ pub mod docs;
 pub mod empty_open;
 pub mod enforce;
 pub mod engine;
+pub mod file_systems;
 pub mod gapless;
 pub mod harness;
 pub mod host;

@@ -20,7 +20,7 @@ mod mounts;
 mod narrow;
 mod programs;
 mod sockets;
-mod sys;
+pub mod sys;
 mod tasks;
 mod technique;
 mod unix;
