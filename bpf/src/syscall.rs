@@ -3,7 +3,10 @@
 use crate::skel::types::syscall_table;
 
 /// By their numbers in the 64-bit table: the kernel's interface, which only grows.
-const CALLS: [(u32, &str); 15] = [
+const CALLS: [(u32, &str); 18] = [
+    (44, "sendto"),
+    (46, "sendmsg"),
+    (153, "vhangup"),
     (159, "adjtimex"),
     (163, "acct"),
     (167, "swapon"),
@@ -22,11 +25,12 @@ const CALLS: [(u32, &str); 15] = [
 ];
 
 /// By their numbers in the 32-bit table.
-const CALLS_32: [(u32, &str); 15] = [
+const CALLS_32: [(u32, &str); 18] = [
     (51, "acct"),
     (74, "sethostname"),
     (87, "swapon"),
     (88, "reboot"),
+    (111, "vhangup"),
     (115, "swapoff"),
     (121, "setdomainname"),
     (124, "adjtimex"),
@@ -35,6 +39,8 @@ const CALLS_32: [(u32, &str); 15] = [
     (283, "kexec_load"),
     (343, "clock_adjtime"),
     (350, "finit_module"),
+    (369, "sendto"),
+    (370, "sendmsg"),
     (405, "clock_adjtime64"),
     (442, "mount_setattr"),
     (467, "open_tree_attr"),

@@ -119,8 +119,9 @@ hooks! {
     PerfEventOpen = 30, "perf_event_open", Node,
         "watching a processor, the kernel or a tracepoint (perf_event_open); own tasks in user space are free";
     FileIoctl = 31, "file_ioctl", Node,
-        "typing into a terminal whose session is another zone's or the host's (TIOCSTI, TIOCLINUX); finding namespaces of mounts one \
-         after the other (NS_MNT_GET_NEXT); freezing, trimming or shutting down a file system";
+        "typing into a terminal whose session is another zone's or the host's (TIOCSTI, TIOCLINUX), taking it from that session or hanging \
+         it up (TIOCSCTTY, TIOCVHANGUP), the console's output (TIOCCONS); finding namespaces of mounts one after the other \
+         (NS_MNT_GET_NEXT); freezing, trimming, shutting down or resizing a file system";
     Settime = 32, "settime", Node, "setting the clock";
     Syslog = 33, "syslog", Node, "clearing the kernel's log, or silencing its console";
     TaskSetnice = 34, "task_setnice", Task, "changing the priority of a task of another zone or of the host";
@@ -140,19 +141,21 @@ hooks! {
     SemSemctl = 42, "sem_semctl", Ipc,
         "removing or changing semaphores of another zone or of the host, and asking about them by index";
     KeyPermission = 43, "key_permission", Ipc,
-        "using or seeing a key that another zone has made; other keys are free";
+        "using or seeing a key that another zone has made; other keys are free; replacing the session keyring of a parent in another zone \
+         or of the host (KEYCTL_SESSION_TO_PARENT)";
     SbMount = 44, "sb_mount", Node,
         "mounting where the host sees it, in its mount namespace or through a mount shared with it";
     MoveMount = 45, "move_mount", Node, "the same by move_mount(2)";
     SbPivotroot = 46, "sb_pivotroot", Node, "changing the root of the host's mount namespace";
     SbRemount = 47, "sb_remount", Node,
-        "changing the options of a file system that is on a block device";
+        "changing the options of a file system that is on a block device, or that the host has mounted as well";
     Capable = 48, "capable", Node,
-        "what nothing but a capability stands before: removing modules, rebooting, process accounting, swap, the clock's rate, \
-         the host's name, attributes of its mounts";
+        "what nothing but a capability stands before: removing modules, rebooting, process accounting, audit, swap, the clock's rate, \
+         the host's name, attributes of its mounts, hanging up the session of another zone or of the host (vhangup)";
     PerfEventAlloc = 49, "perf_event_alloc", Task, "watching a task of another zone (perf_event_open)";
     PathNotify = 50, "path_notify", File,
-        "watching a file of another zone, or all of a file system that holds claims (inotify, fanotify)";
+        "watching a file of another zone, or all of a file system that holds claims (inotify, fanotify); deciding over what is opened where \
+         the host opens files too (fanotify's permission events)";
     Quotactl = 51, "quotactl", Node, "changing a file system's quotas";
 }
 

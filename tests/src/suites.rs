@@ -232,11 +232,35 @@ pub const ALL: &[Suite] = &[
         limit: 600,
         budget: 150,
         boot: Boot {
-            modules: &["virtio_pci", "virtio_blk", "ext4"],
+            modules: &["virtio_pci", "virtio_blk", "ext4", "nfsd"],
             disk: 16,
             ..Boot::DEFAULT
         },
         run: guest::engine::run,
+        ..SUITE
+    },
+    Suite {
+        name: "selinux",
+        claims: "beside SELinux, a zone changes neither its policy nor whether it enforces, and may ask it",
+        boot: Boot {
+            lsm: "lockdown,capability,selinux,bpf",
+            kernel_args: &["selinux=1", "enforcing=0"],
+            ..Boot::DEFAULT
+        },
+        gate: &["6.12"],
+        run: guest::engine::selinux,
+        ..SUITE
+    },
+    Suite {
+        name: "apparmor",
+        claims: "beside AppArmor, a zone does not change its policy, and may ask it",
+        boot: Boot {
+            lsm: "lockdown,capability,apparmor,bpf",
+            kernel_args: &["apparmor=1"],
+            ..Boot::DEFAULT
+        },
+        gate: &["6.12"],
+        run: guest::engine::apparmor,
         ..SUITE
     },
     Suite {

@@ -134,6 +134,9 @@ pub(crate) fn what_failed(denial: &Denial) -> String {
             kernel.object_pid, denial.path
         ),
         Hook::SbUmount => format!("unmounting {}", denial.path),
+        Hook::KeyPermission if kernel.kind == ObjectKind::Task => {
+            format!("replacing the session keyring of {}", context(denial))
+        }
         Hook::IpcPermission | Hook::KeyPermission => format!("using {}", denial.path),
         Hook::ShmShmctl | Hook::MsgQueueMsgctl | Hook::SemSemctl => {
             format!("removing, changing or asking about {}", denial.path)

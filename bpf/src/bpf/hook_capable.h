@@ -6,18 +6,22 @@
 #include "namespace.h"
 #include "node.h"
 #include "syscall.h"
+#include "terminal.h"
 
-#define CAP_SYS_MODULE 16
-#define CAP_SYS_PACCT  20
-#define CAP_SYS_ADMIN  21
-#define CAP_SYS_BOOT   22
-#define CAP_SYS_TIME   25
-#define CAP_PERFMON    38
+#define CAP_SYS_MODULE	   16
+#define CAP_SYS_PACCT	   20
+#define CAP_SYS_ADMIN	   21
+#define CAP_SYS_BOOT	   22
+#define CAP_SYS_TIME	   25
+#define CAP_SYS_TTY_CONFIG 26
+#define CAP_AUDIT_CONTROL  30
+#define CAP_PERFMON	   38
 
 /* All that are looked at. */
 #define CAPABILITIES                                                                               \
 	(1ull << CAP_SYS_MODULE | 1ull << CAP_SYS_PACCT | 1ull << CAP_SYS_ADMIN |                  \
-	 1ull << CAP_SYS_BOOT | 1ull << CAP_SYS_TIME | 1ull << CAP_PERFMON)
+	 1ull << CAP_SYS_BOOT | 1ull << CAP_SYS_TIME | 1ull << CAP_SYS_TTY_CONFIG |                \
+	 1ull << CAP_AUDIT_CONTROL | 1ull << CAP_PERFMON)
 
 #define NR_PROCESS_MADVISE    440
 #define NR_PROCESS_MADVISE_32 NR_32(440)
@@ -37,6 +41,9 @@
 #define NR_IOCTL	      16
 #define NR_IOCTL_32	      NR_32(54)
 #define NR_IOCTL_X32	      514
+
+#define NR_VHANGUP    153
+#define NR_VHANGUP_32 NR_32(111)
 
 #define NR_SETHOSTNAME	    170
 #define NR_SETHOSTNAME_32   NR_32(74)
@@ -136,6 +143,7 @@ SEC("lsm/capable")
 int BPF_PROG(capable, const struct cred *cred, struct user_namespace *ns, int cap,
 	     unsigned int opts, int ret)
 {
+	__u32 object = ZONE_HOST;
 	struct subject subject;
 	__u32 call;
 
@@ -149,6 +157,8 @@ int BPF_PROG(capable, const struct cred *cred, struct user_namespace *ns, int ca
 	switch (cap) {
 	case CAP_SYS_MODULE:
 		/* delete_module(2), and autoloading a module of any name. */
+	case CAP_AUDIT_CONTROL:
+		/* Rules of audit, whether there is any, and a login's number once it has one. */
 		break;
 	case CAP_SYS_BOOT:
 	case CAP_SYS_PACCT:
@@ -160,6 +170,12 @@ int BPF_PROG(capable, const struct cred *cred, struct user_namespace *ns, int ca
 		if (!rules_clock(call))
 			return 0;
 		break;
+	case CAP_SYS_TTY_CONFIG:
+		/* Whoever was started in a session is in it, whatever zone it is in since. */
+		if ((call != NR_VHANGUP && call != NR_VHANGUP_32) ||
+		    !zone_of_terminal(controlling_terminal(), &object))
+			return 0;
+		break;
 	default:
 		/* CAP_SYS_ADMIN and CAP_PERFMON stand before what is a zone's own as well. */
 		if (is_instead_of_inspecting(call))
@@ -167,5 +183,5 @@ int BPF_PROG(capable, const struct cred *cred, struct user_namespace *ns, int ca
 		if (!rules_node(call))
 			return 0;
 	}
-	return judge_node(HOOK_CAPABLE, &subject, ZONE_HOST, call, NULL);
+	return judge_node(HOOK_CAPABLE, &subject, object, call, NULL);
 }

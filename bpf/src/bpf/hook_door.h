@@ -3,6 +3,7 @@
  * The doors through which root in a container becomes root on the host, where they are no files. A
  * zone does not open them; a pair with the host, whom they belong to, does.
  */
+#include "mounted.h"
 #include "node.h"
 
 /* Counts the answer about the node, and tells of a refusal; the hook's return value. */
@@ -76,8 +77,6 @@ int BPF_PROG(locked_down, int what, int ret)
 		return 0;
 	return judge_node(HOOK_LOCKED_DOWN, &subject, ZONE_HOST, what, NULL);
 }
-
-#define FS_REQUIRES_DEV 1
 
 /*
  * A file system on a disk is mounted, by mount(2) or fsconfig(2): the last step of both. It shows
@@ -162,109 +161,6 @@ int BPF_PROG(perf_event_alloc, struct perf_event *event, int ret)
 		event_end(told);
 	}
 	return answer(verdict);
-}
-
-#define TIOCSTI	    0x5412
-#define TIOCLINUX   0x541c
-#define MAJOR(rdev) ((rdev) >> 20)
-
-/* Terminals whose file says which: consoles and serial lines, /dev/tty, pseudo-terminals. */
-static __always_inline bool is_terminal(__u32 rdev)
-{
-	__u32 major = MAJOR(rdev);
-
-	return major == 4 || major == 5 || (major >= 136 && major <= 143);
-}
-
-/* The zone of a terminal's session; the host's if it has none. */
-static __always_inline __u32 zone_of_terminal(struct file *file)
-{
-	struct tty_file_private *opened = BPF_CORE_READ(file, private_data);
-	struct tty_struct *tty = BPF_CORE_READ(opened, tty);
-	struct tty_struct___ctrl *newer = (void *)tty;
-	struct task_struct *leader;
-	struct pid *session;
-
-	if (bpf_core_field_exists(newer->ctrl))
-		session = BPF_CORE_READ(newer, ctrl.session);
-	else
-		session = BPF_CORE_READ(tty, session);
-	leader = session ? task_of_pid(session) : NULL;
-	if (!leader)
-		return ZONE_HOST;
-	return zone_of_cgroup(BPF_CORE_READ(leader, cgroups, dfl_cgrp, kn, id));
-}
-
-/* Without their size, which grows. */
-#define NS_MNT_GET_NEXT 0xb70b
-#define NS_MNT_GET_PREV 0xb70c
-
-#define FIFREEZE 0xc0045877
-#define FITHAW	 0xc0045878
-#define FITRIM	 0xc0185879
-#define SHUTDOWN 0x8004587d /* of XFS, and of ext4 and f2fs */
-
-/* Through any file or directory on it. */
-static __always_inline bool rules_file_system(unsigned int cmd)
-{
-	switch (cmd) {
-	case FIFREEZE:
-	case FITHAW:
-	case FITRIM:
-	case SHUTDOWN:
-		return true;
-	default:
-		return false;
-	}
-}
-
-/*
- * Typing into a terminal, or pasting into a console: whoever reads there takes it for its user's.
- * Going from one namespace of mounts to the next (since 6.12): it opens every container's. Freezing
- * a file system or shutting it down: all on it wait for whoever did it, or have lost it.
- */
-static __always_inline int controls(struct file *file, unsigned int cmd, int ret)
-{
-	bool types = cmd == TIOCSTI || cmd == TIOCLINUX, rules = rules_file_system(cmd);
-	__u16 kind = cmd;
-	struct subject subject;
-	struct inode *inode;
-	__u32 object = ZONE_HOST;
-
-	if (ret)
-		return ret;
-	if (!types && !rules && kind != NS_MNT_GET_NEXT && kind != NS_MNT_GET_PREV)
-		return 0;
-	if (!current_subject(&subject))
-		return 0;
-	inode = file->f_inode;
-	if (rules) {
-		/* One that was mounted in a user namespace is that one's. */
-		if (BPF_CORE_READ(inode, i_sb, s_user_ns, level))
-			return 0;
-	} else if (!types) {
-		if (inode->i_sb->s_magic != NSFS_MAGIC)
-			return 0;
-	} else if ((inode->i_mode & S_IFMT) != S_IFCHR) {
-		return 0;
-	} else if (is_terminal(inode->i_rdev)) {
-		object = zone_of_terminal(file);
-	}
-	return judge_node(HOOK_FILE_IOCTL, &subject, object, cmd,
-			  (const char *)BPF_CORE_READ(file, f_path.dentry, d_name.name));
-}
-
-SEC("lsm/file_ioctl")
-int BPF_PROG(file_ioctl, struct file *file, unsigned int cmd, unsigned long arg, int ret)
-{
-	return controls(file, cmd, ret);
-}
-
-/* Of 32-bit programs, in kernels that ask of them separately. */
-SEC("lsm/file_ioctl_compat")
-int BPF_PROG(file_ioctl_compat, struct file *file, unsigned int cmd, unsigned long arg, int ret)
-{
-	return controls(file, cmd, ret);
 }
 
 /* clock_settime(2), settimeofday(2); the kernel has seen to it that the caller has the capability.

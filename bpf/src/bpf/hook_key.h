@@ -7,6 +7,7 @@
  */
 #include "emit.h"
 #include "ipc.h"
+#include "syscall.h"
 
 /* Flags of key_alloc() in linux/key.h: outside any quota (a user's persistent keyring, the kernel's
  * own), and a user's keyring. */
@@ -47,6 +48,44 @@ int security_key_free_entry(__u64 *ctx)
 	return forget_ipc(ctx[0]);
 }
 
+#define NR_KEYCTL		 250
+#define NR_KEYCTL_32		 NR_32(288)
+#define KEYCTL_SESSION_TO_PARENT 18
+
+/*
+ * keyctl(2) has the parent's session keyring replaced by the caller's: whatever the parent keeps
+ * there from then on is the caller's to read. No hook is asked about the parent, but this one is
+ * about the keyring.
+ */
+static __always_inline bool gives_to_parent(void)
+{
+	__u32 call = current_syscall();
+
+	return (call == NR_KEYCTL || call == NR_KEYCTL_32) &&
+	       first_argument() == KEYCTL_SESSION_TO_PARENT;
+}
+
+/* Judges what is done to the parent, and tells of a refusal; the hook's return value. */
+static __always_inline int judge_parent(const struct subject *subject)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *parent = BPF_CORE_READ(task, real_parent);
+	__u32 object = zone_of_cgroup(BPF_CORE_READ(parent, cgroups, dfl_cgrp, kn, id));
+	enum verdict verdict =
+		judge(HOOK_KEY_PERMISSION, OBJECT_TASK, OPERATION_USE, subject, object);
+	struct event *event;
+
+	if (verdict == VERDICT_ALLOW)
+		return 0;
+	event = event_begin(HOOK_KEY_PERMISSION, verdict, subject, object);
+	if (event) {
+		event->kind = OBJECT_TASK;
+		event->object_pid = BPF_CORE_READ(parent, tgid);
+		event_end(event);
+	}
+	return answer(verdict);
+}
+
 SEC("lsm/key_permission")
 int key_permission(__u64 *ctx)
 {
@@ -63,6 +102,12 @@ int key_permission(__u64 *ctx)
 	/* With whichever credentials: io_uring uses those that a task has kept. */
 	if (!current_subject(&subject))
 		return 0;
+	if (gives_to_parent()) {
+		int refused = judge_parent(&subject);
+
+		if (refused)
+			return refused;
+	}
 	address = argument(HOOK_KEY_PERMISSION, SITE_IPC_OBJECT, ctx, 0) & ~KEY_POSSESSED;
 	object = zone_of_key(address);
 	if (object == ZONE_HOST)

@@ -7,49 +7,14 @@
  *
  * mount_setattr(2) has no hook (7.3): hook_capable.h refuses it.
  */
+#include "mounted.h"
 #include "node.h"
-#include "overlay.h"
 
 #define MS_REMOUNT 32
 #define MS_BIND	   4096
 /* MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED: how a mount goes on to share, which is its own.
  */
 #define MS_SHARING (15 << 17)
-
-/* Mounts that share. More, which a zone can bring about, are taken for the host's. */
-#define PEERS 64
-
-static __always_inline struct mount *mount_of(struct vfsmount *mnt)
-{
-	return (void *)mnt - bpf_core_field_offset(struct mount, mnt);
-}
-
-/* What is detached, or the kernel's own, is in no namespace, or none that has this number. */
-static __always_inline bool is_hosts(struct mount *mount)
-{
-	return BPF_CORE_READ(mount, mnt_ns, ns.inum) == host_mount_namespace;
-}
-
-/* Whether the host sees what is mounted on this, or on what shares it. */
-static __always_inline bool is_seen_by_host(struct mount *mount)
-{
-	struct mount *peer = mount;
-
-	for (int count = 0; count < PEERS; count++) {
-		struct list_head *next;
-
-		if (is_hosts(peer))
-			return true;
-		next = BPF_CORE_READ(peer, mnt_share.next);
-		if (!next)
-			return false;
-		peer = (void *)next - bpf_core_field_offset(struct mount, mnt_share);
-		if (peer == mount)
-			return false;
-	}
-	count_error(SITE_MOUNT_PEERS);
-	return true;
-}
 
 /* Counts the answer about a mount, and tells of a refusal by what is mounted on, or unmounted. */
 static __always_inline int judge_mount(enum hook hook, enum operation operation,
@@ -150,10 +115,7 @@ int BPF_PROG(sb_pivotroot, const struct path *old_path, const struct path *new_p
 			   BPF_CORE_READ(new_path, dentry));
 }
 
-/*
- * The options of a file system, not of a mount, are changed for all who have it mounted. One on a
- * disk is the host's, whoever has it; what has none is a zone's own as a rule, such as its /tmp.
- */
+/* The options of a file system, not of a mount, are changed for all who have it mounted. */
 SEC("lsm/sb_remount")
 int BPF_PROG(sb_remount, struct super_block *sb, void *opts, int ret)
 {
@@ -161,8 +123,8 @@ int BPF_PROG(sb_remount, struct super_block *sb, void *opts, int ret)
 
 	if (ret)
 		return ret;
-	if (!(BPF_CORE_READ(sb, s_type, fs_flags) & FS_REQUIRES_DEV) || !current_subject(&subject))
+	if (!current_subject(&subject))
 		return 0;
-	return judge_mount(HOOK_SB_REMOUNT, OPERATION_USE, &subject, true,
+	return judge_mount(HOOK_SB_REMOUNT, OPERATION_USE, &subject, is_used_by_host(sb),
 			   BPF_CORE_READ(sb, s_root));
 }

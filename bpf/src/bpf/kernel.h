@@ -18,6 +18,7 @@
 #define S_IFDIR	 0040000
 #define S_IFBLK	 0060000
 #define S_IFCHR	 0020000
+#define S_IFREG	 0100000
 #define S_IFSOCK 0140000
 
 #define FMODE_WRITE	  2
@@ -39,6 +40,8 @@ struct kernel_siginfo;
 
 /* Of x86_64. */
 struct pt_regs {
+	unsigned long bx;
+	unsigned long di;
 	unsigned long orig_ax;
 };
 
@@ -78,6 +81,16 @@ struct super_block {
 	struct dentry *s_root;
 	struct user_namespace *s_user_ns;
 	char s_id[32];
+};
+
+/* In 6.12 a file system's mounts are in a list, … */
+struct super_block___listing {
+	struct list_head s_mounts;
+};
+
+/* … in 7.3 each knows the next. */
+struct super_block___chaining {
+	struct mount *s_mounts;
 };
 
 struct inode {
@@ -213,6 +226,14 @@ struct mount {
 	struct mnt_namespace *mnt_ns;
 };
 
+struct mount___listed {
+	struct list_head mnt_instance;
+};
+
+struct mount___chained {
+	struct mount *mnt_next_for_sb;
+};
+
 struct net {
 	struct ns_common ns;
 };
@@ -290,6 +311,12 @@ struct tty_struct___ctrl {
 
 struct tty_file_private {
 	struct tty_struct *tty;
+	struct file *file;
+};
+
+/* What the threads of a process share. */
+struct signal_struct {
+	struct tty_struct *tty;
 };
 
 struct thread_info {
@@ -307,7 +334,9 @@ struct task_struct {
 	struct pid *thread_pid;
 	struct files_struct *files;
 	__u64 start_time;
+	struct task_struct *real_parent;
 	struct task_struct *group_leader;
+	struct signal_struct *signal;
 	const struct cred *real_cred;
 	const struct cred *cred;
 	char comm[16];
@@ -376,6 +405,11 @@ struct bpf_iter__task_file {
 enum lockdown_reason___asked {
 	LOCKDOWN_HIBERNATION___asked = 5,
 	LOCKDOWN_XFRM_SECRET___asked = 29,
+};
+
+/* What is watched: its number differs between kernels, too. */
+enum fsnotify_obj_type___asked {
+	FSNOTIFY_OBJ_TYPE_VFSMOUNT___asked = 1,
 };
 
 /* Asked of the running kernel: whether it has bpf_get_current_task_btf() (since 5.11). */

@@ -23,6 +23,12 @@
 #define CONFIGFS_MAGIC	  0x62656570
 #define BINFMT_MISC_MAGIC 0x42494e4d
 #define NSFS_MAGIC	  0x6e736673
+#define SELINUX_MAGIC	  0xf97cff8c
+#define SMACK_MAGIC	  0x43415d53
+#define APPARMOR_MAGIC	  0x5a3c69f0
+#define RESCTRL_MAGIC	  0x7655821
+#define FUSECTL_MAGIC	  0x65735543
+#define NFSD_MAGIC	  0x6e667364
 
 static __always_inline bool is_cgroup_file(unsigned long magic)
 {
@@ -91,6 +97,32 @@ static __always_inline bool is_of_own_network(struct inode *inode)
 	return false;
 }
 
+/*
+ * A security module's files: its policy, and whether it enforces that, are the node's. A question
+ * is written too, and its answer is read back: programs ask so whether something would be allowed.
+ * What is no file (SELinux's null device) the kernel opens for a task that it starts.
+ */
+static __always_inline bool rules_module(enum hook hook, struct inode *inode, struct dentry *dentry)
+{
+	if (hook != HOOK_FILE_OPEN)
+		return true;
+	if ((inode->i_mode & S_IFMT) != S_IFREG)
+		return false;
+	switch (beginning(BPF_CORE_READ(dentry, d_name.name))) {
+	case LETTERS('a', 'c', 'c', 'e', 's', 's', 0, 0):
+	case LETTERS('.', 'a', 'c', 'c', 'e', 's', 's', 0): /* AppArmor's */
+	case LETTERS('c', 'o', 'n', 't', 'e', 'x', 't', 0):
+	case LETTERS('c', 'r', 'e', 'a', 't', 'e', 0, 0):
+	case LETTERS('m', 'e', 'm', 'b', 'e', 'r', 0, 0):
+	case LETTERS('r', 'e', 'l', 'a', 'b', 'e', 'l', 0):
+	case LETTERS('u', 's', 'e', 'r', 0, 0, 0, 0):
+	case LETTERS('v', 'a', 'l', 'i', 'd', 'a', 't', 'e'): /* validatetrans */
+		return false;
+	default:
+		return true;
+	}
+}
+
 #define NR_OPEN_BY_HANDLE_AT	304
 #define NR_OPEN_BY_HANDLE_AT_32 NR_32(342)
 
@@ -144,9 +176,16 @@ static __always_inline bool stake_in(enum hook hook, struct inode *inode, struct
 		/* Since 6.7 one can be mounted in a user namespace, and rules over that alone. */
 		return writes && BPF_CORE_READ(inode, i_sb, s_user_ns, level) == 0;
 	case SECURITYFS_MAGIC:
+	case SELINUX_MAGIC:
+	case SMACK_MAGIC:
+	case APPARMOR_MAGIC:
+		return writes && rules_module(hook, inode, dentry);
 	case EFIVARFS_MAGIC:
 	case PSTORE_MAGIC:
 	case CONFIGFS_MAGIC:
+	case RESCTRL_MAGIC:
+	case FUSECTL_MAGIC:
+	case NFSD_MAGIC: /* what serves is the kernel's own threads, which are in no zone */
 		return writes;
 	default:
 		return false;

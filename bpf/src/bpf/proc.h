@@ -96,11 +96,20 @@ static __always_inline bool names_host(struct file *file)
 	       in_host_uts_namespace();
 }
 
-/* Files below /proc itself: those of the network namespace are its own, and a pressure file is
- * written to be told, not to change something. */
+static __always_inline __u64 name_of_entry(struct proc_dir_entry *entry)
+{
+	return beginning((const unsigned char *)BPF_CORE_READ(entry, name));
+}
+
+/*
+ * Files below /proc itself: those of the network namespace are its own, and a pressure file is
+ * written to be told, not to change something. But what is exported by NFS is served by threads of
+ * the kernel's own, which are in no zone.
+ */
 #define PROC_LEVELS 8
 static __always_inline bool is_node_s(struct proc_dir_entry *entry)
 {
+	struct proc_dir_entry *below = NULL;
 	__u64 name;
 
 	for (int level = 0; level < PROC_LEVELS; level++) {
@@ -109,11 +118,13 @@ static __always_inline bool is_node_s(struct proc_dir_entry *entry)
 		/* The root is its own parent. */
 		if (!parent || BPF_CORE_READ(parent, parent) == parent)
 			break;
+		below = entry;
 		entry = parent;
 	}
-	name = beginning((const unsigned char *)BPF_CORE_READ(entry, name));
-	return name != LETTERS('n', 'e', 't', 0, 0, 0, 0, 0) &&
-	       name != LETTERS('p', 'r', 'e', 's', 's', 'u', 'r', 'e');
+	name = name_of_entry(entry);
+	if (name == LETTERS('n', 'e', 't', 0, 0, 0, 0, 0))
+		return name_of_entry(below) == LETTERS('r', 'p', 'c', 0, 0, 0, 0, 0);
+	return name != LETTERS('p', 'r', 'e', 's', 's', 'u', 'r', 'e');
 }
 
 /*

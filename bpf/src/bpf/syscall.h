@@ -20,32 +20,49 @@
 #define THREAD_SIZE (4 * 4096)
 
 /*
+ * A register as the task entered the kernel with it. Without the helper (since 5.15) they are found
+ * where they lie, at the end of the stack.
+ */
+#define REGISTER(name)                                                                             \
+	({                                                                                         \
+		__u64 found;                                                                       \
+		if (bpf_core_enum_value_exists(enum bpf_func_id___pt_regs,                         \
+					       BPF_FUNC_task_pt_regs___pt_regs)) {                 \
+			struct pt_regs *regs =                                                     \
+				(void *)bpf_task_pt_regs(bpf_get_current_task_btf());              \
+			found = regs->name;                                                        \
+		} else {                                                                           \
+			struct task_struct *task = (void *)bpf_get_current_task();                 \
+			struct pt_regs *regs = BPF_CORE_READ(task, stack) + THREAD_SIZE -          \
+					       bpf_core_type_size(struct pt_regs);                 \
+			found = BPF_CORE_READ(regs, name);                                         \
+		}                                                                                  \
+		found;                                                                             \
+	})
+
+/* Whether the call is one of the 32-bit table. */
+static __always_inline bool is_narrow(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+}
+
+/*
  * The call, as the kernel took it: it looks at no more than 32 bits of the number, whatever the
  * task has put above them (6.1; to 5.10 a larger number is no call).
  */
 static __always_inline __u32 current_syscall(void)
 {
-	struct pt_regs *regs;
-	__u32 number, status;
+	__u32 number = (__u32)REGISTER(orig_ax) & ~NR_X32;
 
-	if (bpf_core_enum_value_exists(enum bpf_func_id___pt_regs,
-				       BPF_FUNC_task_pt_regs___pt_regs)) {
-		struct task_struct *task = bpf_get_current_task_btf();
+	return is_narrow() ? NR_32(number) : number;
+}
 
-		regs = (void *)bpf_task_pt_regs(task);
-		number = regs->orig_ax;
-		status = task->thread_info.status;
-	} else {
-		struct task_struct *task = (void *)bpf_get_current_task();
-
-		/* They lie at the end of the stack. */
-		regs = BPF_CORE_READ(task, stack) + THREAD_SIZE -
-		       bpf_core_type_size(struct pt_regs);
-		number = BPF_CORE_READ(regs, orig_ax);
-		status = BPF_CORE_READ(task, thread_info.status);
-	}
-	number &= ~NR_X32;
-	return status & TS_COMPAT ? NR_32(number) : number;
+/* The first thing it was given, as far as it is a number of 32 bits. */
+static __always_inline __u32 first_argument(void)
+{
+	return is_narrow() ? REGISTER(bx) : REGISTER(di);
 }
 
 #endif

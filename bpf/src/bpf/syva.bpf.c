@@ -12,6 +12,7 @@
 #include "hook_door.h"
 #include "hook_capable.h"
 #include "hook_file.h"
+#include "hook_ioctl.h"
 #include "hook_ipc.h"
 #include "hook_key.h"
 #include "hook_maker.h"

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::elf;
 use super::sys::{self, call, text};
-use super::unix;
+use super::{terminals, unix};
 use crate::guest::{Failure, actor};
 
 /// How long the daemon may take, under emulation, until a cgroup is its zone's again.
@@ -67,6 +67,8 @@ pub struct Aim {
     pub semaphore: i32,
     /// A key with the secret, which its user may do everything with.
     pub key: i32,
+    /// The terminal of its process' session.
+    pub terminal: PathBuf,
 }
 
 impl Aim {
@@ -129,6 +131,7 @@ impl Side {
                 queue: 0,
                 semaphore: 0,
                 key: 0,
+                terminal: PathBuf::new(),
             },
             victim: None,
         })
@@ -251,8 +254,12 @@ pub fn be_victim(dir: &Path, name: &Path) -> io::Result<()> {
         queue: 0,
         semaphore: 0,
         key: 0,
+        terminal: PathBuf::new(),
         name,
     };
+    let terminal = nix::pty::openpty(None, None)?;
+    terminals::take(&terminal.slave, false)?;
+    aim.terminal = nix::unistd::ttyname(&terminal.slave)?;
     let memory = SECRET.to_vec().leak();
     aim.address = memory.as_ptr() as usize;
     let secret = fs::File::options()

@@ -121,6 +121,27 @@ pub const ALL: &[Technique] = &[
     )
     .lacking(&[libc::ENOTTY]),
     node(
+        "making the host's file system larger",
+        |_, _| {
+            let mounted = File::open("/srv")?;
+            // No larger than it is.
+            let blocks = sys::words(&[0]);
+            let asked = [
+                sys::fd(&mounted),
+                GROUP_EXTEND.into(),
+                blocks.as_slice().into(),
+            ];
+            call(libc::SYS_ioctl, asked).map(drop)
+        },
+        uses_files,
+    ),
+    node(
+        "the configuration of audit",
+        |_, _| audits(AUDIT_SET, &[0; AUDIT_STATUS]),
+        |_, _| audits(AUDIT_USER, b"of no consequence"),
+    )
+    .lacking(&[libc::EPROTONOSUPPORT, libc::ECONNREFUSED]),
+    node(
         "sethostname(2) of the host",
         |_, _| names(libc::SYS_sethostname, HOST),
         |_, _| {
@@ -337,6 +358,63 @@ fn hardware_clock(set: bool) -> io::Result<()> {
 const FITHAW: u32 = 0xc004_5878;
 /// `_IOR('X', 125, __u32)`: `EXT4_IOC_SHUTDOWN`, and that of XFS and f2fs.
 const SHUTDOWN: u32 = 0x8004_587d;
+
+/// `_IOW('f', 7, unsigned long)`: `EXT4_IOC_GROUP_EXTEND`.
+const GROUP_EXTEND: u32 = 0x4008_6607;
+
+/// Changes what it says is to be changed: nothing, if it is zero.
+const AUDIT_SET: u16 = 1001;
+/// The size of `struct audit_status` in all kernels.
+const AUDIT_STATUS: usize = 32;
+/// A line of a program's own, as PAM writes them.
+const AUDIT_USER: u16 = 1005;
+
+/// Sends one message to audit, and takes the answer.
+fn audits(kind: u16, body: &[u8]) -> io::Result<()> {
+    const AUDIT: i32 = 9;
+    const ANSWERED_REQUEST: u16 = 1 | 4;
+    const HEADER: usize = 16;
+    let kernel = sys::descriptor(
+        libc::SYS_socket,
+        [
+            libc::AF_NETLINK.into(),
+            (libc::SOCK_RAW | libc::SOCK_CLOEXEC).into(),
+            AUDIT.into(),
+        ],
+    )?;
+    let length = (HEADER + body.len()) as u32;
+    let mut message = sys::halves(&[
+        length,
+        u32::from(kind) | u32::from(ANSWERED_REQUEST) << 16,
+        1,
+        0,
+    ]);
+    message.extend(body);
+    let size = message.len();
+    call(
+        libc::SYS_sendto,
+        [
+            sys::fd(&kernel),
+            message.as_slice().into(),
+            size.into(),
+            0.into(),
+            0.into(),
+            0.into(),
+        ],
+    )?;
+    let mut answer = [0; 256];
+    let room = answer.len();
+    call(
+        libc::SYS_read,
+        [sys::fd(&kernel), answer.as_mut_slice().into(), room.into()],
+    )?;
+    // After the header of the answer: 0, or an error number, negative.
+    let number = answer[HEADER..HEADER + 4].try_into();
+    match i32::from_ne_bytes(number.map_err(io::Error::other)?) {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(-error)),
+    }
+}
 
 const HOST: &str = "/proc/sys/kernel/hostname";
 const DOMAIN: &str = "/proc/sys/kernel/domainname";

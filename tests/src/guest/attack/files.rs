@@ -8,8 +8,9 @@ use std::path::Path;
 use nix::libc;
 
 use super::aim::SECRET;
+use super::mounts::{SPARE, mount_tmpfs, private};
 use super::sys::{self, call, text, words};
-use super::technique::{Technique, zone};
+use super::technique::{Technique, node, zone};
 use crate::guest::{raw, uring};
 
 pub const ALL: &[Technique] = &[
@@ -164,7 +165,40 @@ pub const ALL: &[Technique] = &[
         )
     })
     .twin(|_, own| fanotify(libc::FAN_CLASS_NOTIF, 0, libc::FAN_OPEN, &own.dir)),
+    node(
+        "fanotify(7) of an unclaimed file of the host's, to decide over its opening",
+        |_, _| decides(0, Path::new(SPARE)),
+        |_, own| {
+            private()?;
+            mount_tmpfs(&own.path("empty"))?;
+            decides(0, &own.path("empty"))
+        },
+    )
+    .lacking(&[libc::EINVAL]),
+    node(
+        "fanotify(7) of a file system of the host's, to decide over what is opened there",
+        |_, _| decides(libc::FAN_MARK_FILESYSTEM, Path::new(SPARE)),
+        |_, own| {
+            private()?;
+            mount_tmpfs(&own.path("empty"))?;
+            decides(libc::FAN_MARK_FILESYSTEM, &own.path("empty"))
+        },
+    )
+    .lacking(&[libc::EINVAL]),
+    node(
+        "fanotify(7) of a mount of the host's, to decide over what is opened there",
+        |_, _| decides(libc::FAN_MARK_MOUNT, Path::new(SPARE)),
+        |_, _| {
+            private()?;
+            decides(libc::FAN_MARK_MOUNT, Path::new(SPARE))
+        },
+    )
+    .lacking(&[libc::EINVAL]),
 ];
+
+fn decides(mark: u32, path: &Path) -> io::Result<()> {
+    fanotify(libc::FAN_CLASS_CONTENT, mark, libc::FAN_OPEN_PERM, path)
+}
 
 /// Whether what is open is the secret.
 pub fn reads(mut file: File) -> io::Result<()> {

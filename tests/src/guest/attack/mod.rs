@@ -23,6 +23,7 @@ mod sockets;
 pub mod sys;
 mod tasks;
 mod technique;
+mod terminals;
 mod unix;
 
 use std::fs::{self, File};

@@ -162,15 +162,33 @@ pub const ALL: &[Technique] = &[
         |_, own| {
             private()?;
             mount_tmpfs(&own.path("empty"))?;
-            let target = own.path("empty");
-            let flags = MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
-            Ok(mount(
-                None::<&str>,
-                &target,
-                None::<&str>,
-                flags,
-                None::<&str>,
-            )?)
+            remount(own.path("empty"), MsFlags::MS_RDONLY)
+        },
+    ),
+    node(
+        "remounting what the host has mounted as well, in a namespace of one's own",
+        |_, _| {
+            private()?;
+            remount(SPARE, MsFlags::MS_RDONLY)?;
+            remount(SPARE, MsFlags::empty())
+        },
+        |_, own| {
+            private()?;
+            mount_tmpfs(&own.path("empty"))?;
+            remount(own.path("empty"), MsFlags::MS_RDONLY)
+        },
+    ),
+    node(
+        "the same with fspick(2)",
+        |_, _| {
+            private()?;
+            reconfigure(Path::new(SPARE), "ro")?;
+            reconfigure(Path::new(SPARE), "rw")
+        },
+        |_, own| {
+            private()?;
+            mount_tmpfs(&own.path("empty"))?;
+            reconfigure(&own.path("empty"), "ro")
         },
     ),
     node(
@@ -334,7 +352,7 @@ fn bind(from: &Path, to: &Path) -> io::Result<()> {
     )?)
 }
 
-fn mount_tmpfs(at: &Path) -> io::Result<()> {
+pub fn mount_tmpfs(at: &Path) -> io::Result<()> {
     let flags = MsFlags::empty();
     Ok(mount(
         Some("tmpfs"),
@@ -345,9 +363,17 @@ fn mount_tmpfs(at: &Path) -> io::Result<()> {
     )?)
 }
 
-fn remount(at: &str, flags: MsFlags) -> io::Result<()> {
-    let flags = MsFlags::MS_REMOUNT | flags;
+fn remount(at: impl AsRef<Path>, flags: MsFlags) -> io::Result<()> {
+    let (at, flags) = (at.as_ref(), MsFlags::MS_REMOUNT | flags);
     Ok(mount(None::<&str>, at, None::<&str>, flags, None::<&str>)?)
+}
+
+/// The same by the newer calls.
+fn reconfigure(at: &Path, flag: &str) -> io::Result<()> {
+    use rustix::mount::{FsPickFlags, fsconfig_reconfigure, fsconfig_set_flag, fspick};
+    let context = fspick(rustix::fs::CWD, at, FsPickFlags::FSPICK_CLOEXEC)?;
+    fsconfig_set_flag(&context, flag)?;
+    Ok(fsconfig_reconfigure(&context)?)
 }
 
 /// Removes a file of an overlay's lower layer, for which the kernel writes attributes that take CAP_SYS_ADMIN.

@@ -7,7 +7,7 @@ use nix::libc;
 use super::aim::Aim;
 use super::{
     calls, capabilities, cgroups, changes, engine, files, host, ipc, mounts, programs, sockets,
-    tasks,
+    tasks, terminals,
 };
 
 /// An attempt: on what, and what the attacker has itself. It succeeds only if it had its effect.
@@ -161,6 +161,11 @@ pub const ALL: &[Group] = &[
         name: "Processes",
         anew: true,
         techniques: tasks::ALL,
+    },
+    Group {
+        name: "Terminals",
+        anew: true,
+        techniques: terminals::ALL,
     },
     Group {
         name: "Sockets",

@@ -39,7 +39,7 @@ pub fn perform(action: &str, args: &[PathBuf]) -> Option<io::Result<()>> {
         ("mount-disk", [disk, path]) => mount_disk(disk, path),
         ("configure-disk", [disk, _]) => configure_disk(disk),
         ("door", [name]) => raw_doors::perform(name),
-        ("type-into-open-terminal", []) => raw_doors::perform(Path::new("type-into-terminal")),
+        ("door-as-child", [name, cgroup]) => raw_doors::perform_as_child(name, cgroup),
         ("hold-terminal", []) => raw_doors::hold_terminal(),
         ("bpf", [command]) => raw_bpf::perform(command, None),
         ("bpf", [command, on]) => raw_bpf::perform(command, Some(on)),

@@ -1,6 +1,7 @@
 //! Doors that are no files: modules, kexec, raw memory, perf, the clock, the kernel's log, swap, the host's name
 //! and mounts, terminals.
 
+use std::fs::File;
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -8,7 +9,7 @@ use syva_model::hook::Hook;
 use syva_model::image::{MapWrite, Pair, ZoneId};
 
 use super::raw_doors;
-use crate::guest::actor::{Outcome, act, act_on, begin_on};
+use crate::guest::actor::{Background, Outcome, act, act_on_with, begin_on};
 use crate::guest::enforce::world::{TWO, World};
 use crate::guest::{Checks, Failure};
 
@@ -101,32 +102,103 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         let claim = format!("zone two: {door}");
         world.allowed(checks, &claim, &two, "door", &[Path::new(door)])?;
     }
-    terminals(checks, world)
+    terminals(checks, world)?;
+    beginnings(checks, world)
 }
 
-/// A terminal is its session's, whoever got a descriptor of it.
+/// A terminal is its session's, whoever got a descriptor of it: typing there, and changing whose it is.
 fn terminals(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     let (one, two, free) = (world.one.clone(), world.two.clone(), world.free.clone());
-    let action = "type-into-open-terminal";
-    for (whose, cgroup) in [
-        ("a host's", &free),
-        ("zone one's", &one),
-        ("nobody's", &two),
-    ] {
+    for door in ["type-into-terminal", "take-terminal", "hang-up-terminal"] {
+        let args = [Path::new(door)];
+        for (whose, holder) in [("a host's", &free), ("zone one's", &one)] {
+            let held = Held::by(holder)?;
+            let claim = format!("zone two: {door}, {whose}");
+            let attempt = || act_on_with(&two, "door", &args, held.slave);
+            world.refused_as(checks, &claim, Hook::FileIoctl, Errno::PERM, attempt)?;
+        }
+        for (who, actor, holder) in [
+            ("a host task: {door}, a host's", &free, &free),
+            ("zone two: {door}, its own", &two, &two),
+        ] {
+            let held = Held::by(holder)?;
+            let claim = who.replace("{door}", door);
+            world.goes_on(checks, &claim, || {
+                act_on_with(actor, "door", &args, held.slave)
+            })?;
+        }
+        // Nobody's is typed into for whoever reads there; it is free to take.
         let (_master, slave) = raw_doors::terminal()?;
-        let holder = match whose {
-            "nobody's" => None,
-            _ => Some(begin_on(cgroup, "hold-terminal", &[], slave.try_clone()?)?),
-        };
-        // Until the holder has made it its own it is nobody's, which is refused as well.
-        let claim = format!("zone two types into {whose} terminal");
-        let attempt = || act_on(&two, action, slave);
-        let hook = Hook::FileIoctl;
-        world.refused_as(checks, &claim, hook, Errno::PERM, attempt)?;
-        drop(holder);
+        let claim = format!("zone two: {door}, nobody's");
+        let attempt = || act_on_with(&two, "door", &args, slave);
+        if door == "type-into-terminal" {
+            world.refused_as(checks, &claim, Hook::FileIoctl, Errno::PERM, attempt)?;
+        } else {
+            world.goes_on(checks, &claim, attempt)?;
+        }
     }
-    let (_master, slave) = raw_doors::terminal()?;
-    let _holder = begin_on(&free, "hold-terminal", &[], slave.try_clone()?)?;
-    let claim = "a host task types into a host's terminal";
-    world.goes_on(checks, claim, || act_on(&free, action, slave))
+    Ok(())
+}
+
+/// A terminal that is somebody's.
+struct Held {
+    slave: File,
+    _master: File,
+    _holder: Background,
+}
+
+impl Held {
+    fn by(cgroup: &Path) -> Result<Held, Failure> {
+        let (master, slave) = raw_doors::terminal()?;
+        let holder = begin_on(cgroup, "hold-terminal", &[], slave.try_clone()?)?;
+        raw_doors::taken(&master)?;
+        Ok(Held {
+            slave,
+            _master: master,
+            _holder: holder,
+        })
+    }
+}
+
+/// What a task does to those it was started by: to the session it is still in, and to its parent.
+fn beginnings(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
+    let (two, free) = (world.two.clone(), world.free.clone());
+    let (audited, privileged) = (world.audited.clone(), world.privileged.clone());
+    let pair = Pair::new(ZoneId::HOST, TWO);
+    for (door, hook) in [
+        ("hang-up-session", Hook::Capable),
+        ("keyring-to-parent", Hook::KeyPermission),
+    ] {
+        let by_child =
+            |starts: &Path, joins: &Path| act(starts, "door-as-child", &[Path::new(door), joins]);
+        let claim = format!("zone two, started by a host task: {door}");
+        let attempt = || by_child(&free, &two);
+        world.refused_as(checks, &claim, hook, Errno::PERM, attempt)?;
+        for (who, starts, joins) in [
+            ("zone two, started by zone two", &two, &two),
+            ("a host task, started by one", &free, &free),
+            (
+                "a privileged zone, started by a host task",
+                &free,
+                &privileged,
+            ),
+        ] {
+            let claim = format!("{who}: {door}");
+            world.goes_on(checks, &claim, || by_child(starts, joins))?;
+        }
+        let (outcome, (denied, told), _) = world.watch(|| by_child(&free, &audited))?;
+        let quiet = denied.iter().sum::<u64>() == 0;
+        checks.that(
+            format!(
+                "an audited zone, started by a host task: {door}: counted as what would be refused"
+            ),
+            quiet && told[hook.index() as usize] == 1 && outcome == Outcome::Done,
+            format!("{outcome:?}, {told:?}"),
+        );
+        world.pairs.write(&MapWrite::PutPair(pair))?;
+        let claim = format!("zone two, in a pair with the host that started it: {door}");
+        world.goes_on(checks, &claim, || by_child(&free, &two))?;
+        world.pairs.write(&MapWrite::DropPair(pair))?;
+    }
+    Ok(())
 }

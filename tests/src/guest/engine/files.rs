@@ -8,6 +8,7 @@ use syva_model::image::{MapWrite, Pair, ZoneId};
 
 use crate::guest::actor::{act, begin};
 use crate::guest::enforce::world::{ONE, TWO, World};
+use crate::guest::life::paths::sh;
 use crate::guest::{Checks, Failure};
 
 /// Parameters and switches of the node. What a kernel lacks is left out, and said.
@@ -41,6 +42,9 @@ const NODE: &[&str] = &[
     "/sys/devices/system/cpu/cpu1/online",
     "/sys/module/kernel/parameters/panic",
     "/sys/kernel/security/lockdown",
+    // What is exported by NFS, threads of the kernel's own serve, which are in no zone.
+    "/proc/fs/nfsd/threads",
+    "/proc/net/rpc/nfsd.fh/channel",
 ];
 
 /// What is a namespace's own, or no one's but the task's.
@@ -67,12 +71,63 @@ const OWN: &[&str] = &[
     "/dev/kmsg",
 ];
 
+/// Of SELinux: what it enforces, and whether; and questions, which programs write and read the answers of.
+const SELINUX: (&[&str], &[&str]) = (
+    &[
+        "/sys/fs/selinux/enforce",
+        "/sys/fs/selinux/load",
+        "/sys/fs/selinux/commit_pending_bools",
+        "/sys/fs/selinux/avc/cache_threshold",
+    ],
+    &[
+        "/sys/fs/selinux/access",
+        "/sys/fs/selinux/context",
+        "/sys/fs/selinux/create",
+        "/sys/fs/selinux/member",
+        "/sys/fs/selinux/null",
+    ],
+);
+
+/// The same of AppArmor, which shows its policy in two places.
+const APPARMOR: (&[&str], &[&str]) = (
+    &[
+        "/sys/kernel/security/apparmor/.load",
+        "/sys/kernel/security/apparmor/.replace",
+        "/sys/kernel/security/apparmor/.remove",
+        "/sys/kernel/security/apparmor/policy/.replace",
+        "/sys/kernel/security/apparmor/policy/.remove",
+    ],
+    &["/sys/kernel/security/apparmor/.access"],
+);
+
 pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
-    node(checks, world)?;
-    own(checks, world)?;
+    sh("mkdir -p /proc/fs/nfsd && mount -t nfsd nfsd /proc/fs/nfsd || true")?;
+    node(checks, world, NODE)?;
+    own(checks, world, OWN)?;
+    opened(checks, world)?;
     debugging(checks, world)?;
     tasks(checks, world)?;
     mutations(checks, world)
+}
+
+/// What another security module enforces is not a zone's to change; asking it is everybody's.
+pub fn selinux(checks: &mut Checks) -> Result<(), Failure> {
+    sh("mount -t selinuxfs selinuxfs /sys/fs/selinux")?;
+    module(checks, SELINUX)
+}
+
+/// The same of AppArmor.
+pub fn apparmor(checks: &mut Checks) -> Result<(), Failure> {
+    module(checks, APPARMOR)
+}
+
+fn module(checks: &mut Checks, (rules, asks): (&[&str], &[&str])) -> Result<(), Failure> {
+    let first = rules.first().ok_or("nothing to try")?;
+    checks.that("the module is there", Path::new(first).exists(), first);
+    let mut world = World::new()?;
+    node(checks, &mut world, rules)?;
+    own(checks, &mut world, asks)?;
+    world.no_errors(checks)
 }
 
 fn there(checks: &mut Checks, path: &str) -> Option<PathBuf> {
@@ -84,10 +139,10 @@ fn there(checks: &mut Checks, path: &str) -> Option<PathBuf> {
     None
 }
 
-fn node(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
+fn node(checks: &mut Checks, world: &mut World, paths: &[&str]) -> Result<(), Failure> {
     let two = world.two.clone();
     let (free, privileged) = (world.free.clone(), world.privileged.clone());
-    for path in NODE {
+    for path in paths {
         let Some(path) = there(checks, path) else {
             continue;
         };
@@ -109,6 +164,12 @@ fn node(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
             world.allowed(checks, &claim, cgroup, "write", &[&path])?;
         }
     }
+    Ok(())
+}
+
+/// Reading is free, and a pair with the host opens the rest.
+fn opened(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
+    let two = world.two.clone();
     let pattern = Path::new("/proc/sys/kernel/core_pattern");
     world.allowed(
         checks,
@@ -125,9 +186,9 @@ fn node(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     Ok(())
 }
 
-fn own(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
+fn own(checks: &mut Checks, world: &mut World, paths: &[&str]) -> Result<(), Failure> {
     let two = world.two.clone();
-    for path in OWN {
+    for path in paths {
         let Some(path) = there(checks, path) else {
             continue;
         };

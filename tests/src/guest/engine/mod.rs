@@ -19,6 +19,8 @@ mod starting;
 use super::enforce::world::World;
 use super::{Checks, Failure};
 
+pub use self::files::{apparmor, selinux};
+
 /// Loads, makes the zones, and attacks the node from one of them.
 pub fn run(checks: &mut Checks) -> Result<(), Failure> {
     let mut world = World::new()?;

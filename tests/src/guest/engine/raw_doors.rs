@@ -51,6 +51,18 @@ pub fn perform(name: &Path) -> io::Result<()> {
             }
         }
         "type-into-terminal" => type_into(0),
+        "take-terminal" => {
+            nix::unistd::setsid()?;
+            terminal_call(0, libc::TIOCSCTTY, 1)
+        }
+        "hang-up-terminal" => terminal_call(0, TIOCVHANGUP, 0),
+        "hang-up-session" => call(libc::SYS_vhangup, &[]),
+        "keyring-to-parent" => {
+            const JOIN_SESSION_KEYRING: i64 = 1;
+            const SESSION_TO_PARENT: i64 = 18;
+            call(libc::SYS_keyctl, &[JOIN_SESSION_KEYRING, 0])?;
+            call(libc::SYS_keyctl, &[SESSION_TO_PARENT])
+        }
         "type-into-own-terminal" => type_into_own(),
         _ => Err(io::ErrorKind::InvalidInput.into()),
     }
@@ -194,6 +206,22 @@ fn set_attributes() -> io::Result<()> {
     )
 }
 
+const TIOCVHANGUP: u64 = 0x5437;
+
+/// An ioctl(2) of a terminal that takes a number.
+fn terminal_call(terminal: i32, command: u64, number: i64) -> io::Result<()> {
+    call(libc::SYS_ioctl, &[terminal.into(), command as i64, number])
+}
+
+/// Goes through the door called `name` as a child that joins `cgroup`, of a process that has a terminal.
+pub fn perform_as_child(name: &Path, cgroup: &Path) -> io::Result<()> {
+    let _terminal = own_terminal()?;
+    crate::guest::attack::in_child(|| {
+        fs::write(cgroup.join("cgroup.procs"), "0")?;
+        perform(name)
+    })
+}
+
 /// Types a letter into the terminal that is open.
 fn type_into(terminal: i32) -> io::Result<()> {
     // SAFETY: the call reads one byte, which is there.
@@ -206,24 +234,21 @@ fn type_into(terminal: i32) -> io::Result<()> {
 
 /// Makes the terminal at `terminal` its own, as the first of a session.
 fn take_terminal(terminal: i32) -> io::Result<()> {
-    // SAFETY: the descriptor is open, and the call takes a number.
-    let done = unsafe {
-        libc::setsid();
-        libc::ioctl(terminal, libc::TIOCSCTTY, 0)
-    };
-    if done < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    nix::unistd::setsid()?;
+    terminal_call(terminal, libc::TIOCSCTTY, 0)
 }
 
-fn type_into_own() -> io::Result<()> {
+fn own_terminal() -> io::Result<nix::pty::OpenptyResult> {
     // The session is hung up when the other end goes away.
     // SAFETY: no handler is installed.
     unsafe { libc::signal(libc::SIGHUP, libc::SIG_IGN) };
     let pair = nix::pty::openpty(None, None)?;
     take_terminal(pair.slave.as_raw_fd())?;
-    type_into(pair.slave.as_raw_fd())
+    Ok(pair)
+}
+
+fn type_into_own() -> io::Result<()> {
+    type_into(own_terminal()?.slave.as_raw_fd())
 }
 
 /// Makes standard input its terminal, and waits until it is killed.
@@ -239,4 +264,17 @@ pub fn hold_terminal() -> io::Result<()> {
 pub fn terminal() -> io::Result<(File, File)> {
     let pair = nix::pty::openpty(None, None)?;
     Ok((pair.master.into(), pair.slave.into()))
+}
+
+/// Waits until it is a session's; `holder` is the other end, which alone may ask.
+pub fn taken(holder: &File) -> io::Result<()> {
+    for _ in 0..500 {
+        let mut session = 0_i32;
+        let asked = &raw mut session as i64;
+        if terminal_call(holder.as_raw_fd(), libc::TIOCGSID, asked).is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    Err(io::ErrorKind::TimedOut.into())
 }
