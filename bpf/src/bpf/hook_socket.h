@@ -73,6 +73,17 @@ static __always_inline int use_socket(enum hook hook, const struct subject *subj
 	return answer(verdict);
 }
 
+#define PF_DUMPCORE 0x200
+
+/* The kernel itself sends the memory of a process that dies where core_pattern says, which since
+ * 6.16 can be a socket of the host's; the process makes no call any more. */
+static __always_inline bool is_dumped(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, flags) & PF_DUMPCORE;
+}
+
 /* connect(2) on a stream or seqpacket socket; `other` is the listening one. */
 SEC("lsm/unix_stream_connect")
 int BPF_PROG(unix_stream_connect, struct sock *sock, struct sock *other, struct sock *newsk,
@@ -82,7 +93,7 @@ int BPF_PROG(unix_stream_connect, struct sock *sock, struct sock *other, struct 
 
 	if (ret)
 		return ret;
-	if (!current_subject(&subject))
+	if (!current_subject(&subject) || is_dumped())
 		return 0;
 	return use_socket(HOOK_UNIX_STREAM_CONNECT, &subject, other);
 }

@@ -326,6 +326,7 @@ struct thread_info {
 struct task_struct {
 	struct thread_info thread_info;
 	void *stack;
+	unsigned int flags;
 	struct hlist_node pid_links[4];
 	int pid;
 	int tgid;

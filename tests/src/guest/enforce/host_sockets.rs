@@ -10,7 +10,7 @@ use syva_model::image::{MapWrite, Pair, Scope, ZoneId};
 use syva_model::kernel::Rows;
 
 use super::world::{ONE, TWO, World};
-use crate::guest::actor::{listen, receive};
+use crate::guest::actor::{act, listen, receive};
 use crate::guest::{Checks, Failure};
 
 const DIR: &str = "/tmp/host/service";
@@ -22,6 +22,51 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     abstract_names(checks, world)?;
     whose_else(checks, world)?;
     depth(checks, world)?;
+    core_dumps(checks, world)
+}
+
+/// A process that dies is dumped to the host's socket that core_pattern names, by the kernel in its name; the
+/// same socket is not a zone's to connect to.
+fn core_dumps(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
+    const PATTERN: &str = "/proc/sys/kernel/core_pattern";
+    let release = rustix::system::uname();
+    let mut numbers = release.release().to_str()?.split('.').map(str::parse);
+    let version = (
+        numbers.next().ok_or("no version")??,
+        numbers.next().ok_or("no version")??,
+    );
+    if version < (6, 16) {
+        checks.note("this kernel dumps to no socket");
+        return Ok(());
+    }
+    let two = world.two.clone();
+    let socket = Path::new("/tmp/host/cores");
+    let listener = std::os::unix::net::UnixListener::bind(socket)?;
+    let before = fs::read_to_string(PATTERN)?;
+    fs::write(PATTERN, format!("@{}", socket.display()))?;
+    let dumped = std::thread::spawn(move || -> std::io::Result<Vec<u8>> {
+        let (mut from, _) = listener.accept()?;
+        let mut core = Vec::new();
+        std::io::Read::read_to_end(&mut from, &mut core)?;
+        Ok(core)
+    });
+    let (outcome, (denied, _), _) = world.watch(|| act(&two, "dump-core", &[]))?;
+    let refused: u64 = denied.iter().sum();
+    checks.equal("a process of zone two dies, no denial", &refused, &0);
+    fs::write(PATTERN, before.trim_end())?;
+    if refused > 0 {
+        return Err(format!("nothing was dumped: {outcome:?}").into());
+    }
+    let core = dumped.join().map_err(|_| "the listener panicked")??;
+    checks.that(
+        "its core is dumped to the host's socket",
+        core.starts_with(b"\x7fELF"),
+        format!("{} bytes, {outcome:?}", core.len()),
+    );
+    let claim = "zone two connects to the socket for cores itself";
+    let _listener = listen(&world.free.clone(), socket)?;
+    let hook = Hook::UnixStreamConnect;
+    world.refused(checks, claim, hook, &two, "connect", &[socket])?;
     Ok(())
 }
 
