@@ -3,7 +3,7 @@
 use crate::skel::types::syscall_table;
 
 /// By their numbers in the 64-bit table: the kernel's interface, which only grows.
-const CALLS: [(u32, &str); 18] = [
+const CALLS: [(u32, &str); 19] = [
     (44, "sendto"),
     (46, "sendmsg"),
     (153, "vhangup"),
@@ -17,6 +17,7 @@ const CALLS: [(u32, &str); 18] = [
     (175, "init_module"),
     (176, "delete_module"),
     (246, "kexec_load"),
+    (304, "open_by_handle_at"),
     (305, "clock_adjtime"),
     (313, "finit_module"),
     (320, "kexec_file_load"),
@@ -25,7 +26,7 @@ const CALLS: [(u32, &str); 18] = [
 ];
 
 /// By their numbers in the 32-bit table.
-const CALLS_32: [(u32, &str); 18] = [
+const CALLS_32: [(u32, &str); 19] = [
     (51, "acct"),
     (74, "sethostname"),
     (87, "swapon"),
@@ -37,6 +38,7 @@ const CALLS_32: [(u32, &str); 18] = [
     (128, "init_module"),
     (129, "delete_module"),
     (283, "kexec_load"),
+    (342, "open_by_handle_at"),
     (343, "clock_adjtime"),
     (350, "finit_module"),
     (369, "sendto"),

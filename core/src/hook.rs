@@ -115,7 +115,7 @@ hooks! {
         "loading a kernel module or another kernel from a file (finit_module, kexec_file_load)";
     LockedDown = 28, "locked_down", Node,
         "what the kernel can lock down against root: raw memory, I/O ports, registers of processors and of PCI devices, kprobes";
-    SbSetMntOpts = 29, "sb_set_mnt_opts", Node, "mounting a file system that is on a block device, or a hierarchy of cgroups of version 1";
+    SbSetMntOpts = 29, "sb_set_mnt_opts", Node, "mounting a file system that is on a block device, a hierarchy of cgroups of version 1, or eCryptfs";
     PerfEventOpen = 30, "perf_event_open", Node,
         "watching a processor, the kernel or a tracepoint (perf_event_open); own tasks in user space are free";
     FileIoctl = 31, "file_ioctl", Node,
@@ -150,7 +150,7 @@ hooks! {
     SbRemount = 47, "sb_remount", Node,
         "changing the options of a file system that is on a block device, or that the host has mounted as well";
     Capable = 48, "capable", Node,
-        "what nothing but a capability stands before: removing modules, rebooting, process accounting, audit, swap, the clock's rate, \
+        "what nothing but a capability stands before: opening by handles, removing modules, rebooting, process accounting, audit, swap, the clock's rate, \
          the host's name, attributes of its mounts, hanging up the session of another zone or of the host (vhangup)";
     PerfEventAlloc = 49, "perf_event_alloc", Task, "watching a task of another zone (perf_event_open)";
     PathNotify = 50, "path_notify", File,

@@ -8,20 +8,21 @@
 #include "syscall.h"
 #include "terminal.h"
 
-#define CAP_SYS_MODULE	   16
-#define CAP_SYS_PACCT	   20
-#define CAP_SYS_ADMIN	   21
-#define CAP_SYS_BOOT	   22
-#define CAP_SYS_TIME	   25
-#define CAP_SYS_TTY_CONFIG 26
-#define CAP_AUDIT_CONTROL  30
-#define CAP_PERFMON	   38
+#define CAP_DAC_READ_SEARCH 2
+#define CAP_SYS_MODULE	    16
+#define CAP_SYS_PACCT	    20
+#define CAP_SYS_ADMIN	    21
+#define CAP_SYS_BOOT	    22
+#define CAP_SYS_TIME	    25
+#define CAP_SYS_TTY_CONFIG  26
+#define CAP_AUDIT_CONTROL   30
+#define CAP_PERFMON	    38
 
 /* All that are looked at. */
 #define CAPABILITIES                                                                               \
-	(1ull << CAP_SYS_MODULE | 1ull << CAP_SYS_PACCT | 1ull << CAP_SYS_ADMIN |                  \
-	 1ull << CAP_SYS_BOOT | 1ull << CAP_SYS_TIME | 1ull << CAP_SYS_TTY_CONFIG |                \
-	 1ull << CAP_AUDIT_CONTROL | 1ull << CAP_PERFMON)
+	(1ull << CAP_DAC_READ_SEARCH | 1ull << CAP_SYS_MODULE | 1ull << CAP_SYS_PACCT |            \
+	 1ull << CAP_SYS_ADMIN | 1ull << CAP_SYS_BOOT | 1ull << CAP_SYS_TIME |                     \
+	 1ull << CAP_SYS_TTY_CONFIG | 1ull << CAP_AUDIT_CONTROL | 1ull << CAP_PERFMON)
 
 #define NR_PROCESS_MADVISE    440
 #define NR_PROCESS_MADVISE_32 NR_32(440)
@@ -120,13 +121,8 @@ static __always_inline bool rules_node(__u32 call)
 	case NR_OPEN_TREE_ATTR:
 	case NR_OPEN_TREE_ATTR_32:
 		return current_mount_namespace() == host_mount_namespace;
-	case NR_OPEN_BY_HANDLE_AT:
-	case NR_OPEN_BY_HANDLE_AT_32:
-		/* Of another's namespace (6.18), which with O_PATH opens no file. Everything else
-		 * it opens asks for CAP_DAC_READ_SEARCH first. */
-		return true;
 	default:
-		return false;
+		return is_opened_by_handle(call);
 	}
 }
 
@@ -168,6 +164,10 @@ int BPF_PROG(capable, const struct cred *cred, struct user_namespace *ns, int ca
 		break;
 	case CAP_SYS_TIME:
 		if (!rules_clock(call))
+			return 0;
+		break;
+	case CAP_DAC_READ_SEARCH:
+		if (!is_opened_by_handle(call))
 			return 0;
 		break;
 	case CAP_SYS_TTY_CONFIG:

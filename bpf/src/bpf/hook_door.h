@@ -81,7 +81,8 @@ int BPF_PROG(locked_down, int what, int ret)
 /*
  * A file system on a disk is mounted, by mount(2) or fsconfig(2): the last step of both. It shows
  * files past every claim, and the kernel reads it as what it says. So is a hierarchy of cgroups of
- * version 1, which takes the controllers it has from the host's.
+ * version 1, which takes the controllers it has from the host's; and eCryptfs, whose own thread,
+ * which is in no zone, opens what the caller may not.
  */
 SEC("lsm/sb_set_mnt_opts")
 int BPF_PROG(sb_set_mnt_opts, struct super_block *sb, void *opts, unsigned long kern_flags,
@@ -91,7 +92,8 @@ int BPF_PROG(sb_set_mnt_opts, struct super_block *sb, void *opts, unsigned long 
 
 	if (ret)
 		return ret;
-	if (!(sb->s_type->fs_flags & FS_REQUIRES_DEV) && sb->s_magic != CGROUP_MAGIC)
+	if (!(sb->s_type->fs_flags & FS_REQUIRES_DEV) && sb->s_magic != CGROUP_MAGIC &&
+	    sb->s_magic != ECRYPTFS_MAGIC)
 		return 0;
 	if (!current_subject(&subject))
 		return 0;

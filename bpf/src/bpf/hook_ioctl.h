@@ -50,6 +50,7 @@ static __always_inline bool is_looked_at(unsigned int cmd)
 #define EXT4_SWAP_BOOT		0x6611
 #define EXT4_CHECKPOINT		0x662b
 #define EXT4_SET_TUNE		0x662e
+#define XFS_OPEN_BY_HANDLE	0x586b
 #define XFS_READLINK_BY_HANDLE	0x586c
 #define XFS_GROW_DATA		0x586e
 #define XFS_GROW_LOG		0x586f
@@ -75,8 +76,8 @@ static __always_inline bool is_of_file_system(struct inode *inode, unsigned int 
 		       kind == EXT4_RESIZE_FS || kind == EXT4_SWAP_BOOT ||
 		       kind == EXT4_CHECKPOINT || kind == EXT4_SET_TUNE || cmd == EXT4_SET_UUID;
 	case XFS_MAGIC:
-		return kind == XFS_READLINK_BY_HANDLE || kind == XFS_GROW_DATA ||
-		       kind == XFS_GROW_LOG || kind == XFS_GROW_REALTIME ||
+		return kind == XFS_OPEN_BY_HANDLE || kind == XFS_READLINK_BY_HANDLE ||
+		       kind == XFS_GROW_DATA || kind == XFS_GROW_LOG || kind == XFS_GROW_REALTIME ||
 		       kind == XFS_SET_RESERVED || kind == XFS_ERROR_INJECTION ||
 		       kind == XFS_ERROR_CLEAR || kind == XFS_SETDM_BY_HANDLE ||
 		       kind == XFS_ATTRLIST_BY_HANDLE || kind == XFS_ATTRMULTI_BY_HANDLE;

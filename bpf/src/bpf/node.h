@@ -29,6 +29,7 @@
 #define RESCTRL_MAGIC	  0x7655821
 #define FUSECTL_MAGIC	  0x65735543
 #define NFSD_MAGIC	  0x6e667364
+#define ECRYPTFS_MAGIC	  0xf15f
 
 static __always_inline bool is_cgroup_file(unsigned long magic)
 {
@@ -127,14 +128,15 @@ static __always_inline bool rules_module(enum hook hook, struct inode *inode, st
 #define NR_OPEN_BY_HANDLE_AT_32 NR_32(342)
 
 /*
- * A namespace is found through a task that is in it, which takes the right to inspect that task, or
- * through a file that somebody has mounted it on. Since 6.18 it has a handle too, which can be
- * guessed: root may open any namespace by that, and enter it.
+ * By a handle is opened what no path leads to in the caller's mounts: every file of a file system
+ * of which it has one mounted, be it a directory of the host's; another's System V memory and
+ * memfds, and since 6.18 namespaces. What a handle holds can be guessed, of the root it is known.
+ * With O_PATH no hook sees a file, and what is opened from there on looks like any other: so it is
+ * the capability that is refused. To leave it is to go by paths, or to have a user namespace's root
+ * look below what it has mounted (6.11).
  */
-static __always_inline bool is_opened_by_handle(void)
+static __always_inline bool is_opened_by_handle(__u32 call)
 {
-	__u32 call = current_syscall();
-
 	return call == NR_OPEN_BY_HANDLE_AT || call == NR_OPEN_BY_HANDLE_AT_32;
 }
 
@@ -166,7 +168,7 @@ static __always_inline bool stake_in(enum hook hook, struct inode *inode, struct
 	case PROC_MAGIC:
 		return stake_in_proc(inode, dentry, writes, stake);
 	case NSFS_MAGIC:
-		return is_opened_by_handle();
+		return is_opened_by_handle(current_syscall());
 	case SYSFS_MAGIC:
 		return writes && !is_of_own_network(inode);
 	case DEBUGFS_MAGIC:

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use nix::libc;
 
-use super::aim::SECRET;
-use super::mounts::{SPARE, mount_tmpfs, private};
+use super::aim::{Aim, SECRET};
+use super::handles;
+use super::mounts::{SPARE, bind, mount_tmpfs, private};
 use super::sys::{self, call, text, words};
 use super::technique::{Technique, node, zone};
 use crate::guest::{raw, uring};
@@ -66,16 +67,33 @@ pub const ALL: &[Technique] = &[
         reads(File::open("/secret")?)
     }),
     zone("by its handle", |it, _| {
-        let handle = raw::handle_of(&it.path("secret"))?;
-        let handle = crate::guest::mutating::digits(&handle);
-        reads(raw::open_by_handle(Path::new("/srv"), &handle)?)
-    }),
+        reads(by_handle(Path::new("/srv"), &it.path("secret"))?)
+    })
+    .twin(opens_own),
     zone("by the handle of its directory", |it, _| {
-        let handle = raw::handle_of(&it.dir)?;
-        let handle = crate::guest::mutating::digits(&handle);
-        let dir = raw::open_by_handle(Path::new("/srv"), &handle)?;
+        let dir = by_handle(Path::new("/srv"), &it.dir)?;
         reads(at(&dir, c"secret")?)
-    }),
+    })
+    .twin(opens_own),
+    zone("by its handle with O_PATH, and again", |it, _| {
+        let handle = raw::handle_of(&it.path("secret"))?;
+        let file = handles::path(&File::open("/srv")?, &handle)?;
+        reads(File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))?)
+    })
+    .twin(opens_own),
+    node(
+        "leaving one's mounts by the handle of the root above",
+        |_, own| {
+            let root = raw::handle_of(Path::new("/srv"))?;
+            // All that is left to be seen is the own directory.
+            private()?;
+            bind(&own.dir, &own.dir)?;
+            let own = File::open(&own.dir)?;
+            let dir = File::from(handles::path(&own, &root)?);
+            at(&dir, c"pods").map(drop)
+        },
+        opens_own,
+    ),
     zone("by io_uring", |it, _| {
         uring::open(&it.path("secret"), false)
     }),
@@ -195,6 +213,15 @@ pub const ALL: &[Technique] = &[
     )
     .lacking(&[libc::EINVAL]),
 ];
+
+fn by_handle(mount: &Path, path: &Path) -> io::Result<File> {
+    let handle = crate::guest::mutating::digits(&raw::handle_of(path)?);
+    raw::open_by_handle(mount, &handle)
+}
+
+fn opens_own(_: &Aim, own: &Aim) -> io::Result<()> {
+    reads(File::open(own.path("secret"))?)
+}
 
 fn decides(mark: u32, path: &Path) -> io::Result<()> {
     fanotify(libc::FAN_CLASS_CONTENT, mark, libc::FAN_OPEN_PERM, path)

@@ -1,4 +1,5 @@
-//! Namespaces, opened by handles that are guessed.
+//! What is opened by its handle: with no path, and no descriptor that hooks are asked about; namespaces by handles that are
+//! guessed.
 
 use std::fs::File;
 use std::io;
@@ -49,6 +50,15 @@ pub fn namespace(open: fn(&File, &[u8]) -> io::Result<OwnedFd>) -> io::Result<Ow
         }
     }
     Err(refused)
+}
+
+/// With O_PATH, by a handle as name_to_handle_at(2) tells it: its type, then the rest.
+pub fn path(mount: &File, handle: &[u8]) -> io::Result<OwnedFd> {
+    let (kind, rest) = handle.split_at(4);
+    let length = (rest.len() as u32).to_ne_bytes();
+    let whole = [&length[..], kind, rest].concat();
+    let opened = [sys::fd(mount), whole.as_slice().into(), libc::O_PATH.into()];
+    sys::descriptor(libc::SYS_open_by_handle_at, opened)
 }
 
 /// With open_by_handle_at(2).

@@ -342,7 +342,7 @@ fn own_user() -> io::Result<()> {
     fs::write("/proc/self/gid_map", "0 0 1")
 }
 
-fn bind(from: &Path, to: &Path) -> io::Result<()> {
+pub fn bind(from: &Path, to: &Path) -> io::Result<()> {
     Ok(mount(
         Some(from),
         to,

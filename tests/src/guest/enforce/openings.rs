@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use syva_model::hook::Hook;
-use syva_model::image::{Scope, ZoneId};
+use syva_model::image::{MapWrite, Pair, Scope, ZoneId};
 
-use super::world::{ONE, World};
+use super::world::{ONE, TWO, World};
+use crate::guest::actor::act;
 use crate::guest::mutating::digits;
 use crate::guest::{Checks, Failure, raw};
 
@@ -22,10 +23,9 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     world.claim(Path::new(CLAIMED), ONE, Scope::Subtree)?;
     let (one, two) = (world.one.clone(), world.two.clone());
     let own_root = Path::new("/proc/self/root").join(file.strip_prefix("/")?);
-    let handle = digits(&raw::handle_of(&file)?);
     let (folder, name) = (Path::new(CLAIMED), Path::new("file"));
     let through_proc = Path::new("/proc/self/cwd/file");
-    let cases: [(&str, &[&Path]); 8] = [
+    let cases: [(&str, &[&Path]); 7] = [
         ("open-path-first", &[&file]),
         ("open-how", &[&file]),
         ("open-by-ring", &[&file]),
@@ -33,7 +33,6 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         ("open", &[&own_root]),
         ("open-from-inside", &[folder, name]),
         ("open-from-inside", &[folder, through_proc]),
-        ("open-by-handle", &[Path::new("/tmp"), &handle]),
     ];
     for (action, args) in cases {
         let last = args[args.len() - 1].display();
@@ -42,8 +41,58 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         let allowed = format!("zone one, its file: {action} {last}");
         world.allowed(checks, &allowed, &one, action, args)?;
     }
+    by_handle(checks, world, &file)?;
     bound(checks, world)?;
     disk(checks, world)
+}
+
+/// A handle leads past everything that is mounted, so that no zone opens by one, nor its own file. A pair with
+/// the host opens that, and then the file is judged as by its path.
+fn by_handle(checks: &mut Checks, world: &mut World, file: &Path) -> Result<(), Failure> {
+    let (one, two, free) = (world.one.clone(), world.two.clone(), world.free.clone());
+    let privileged = world.privileged.clone();
+    let handle = digits(&raw::handle_of(file)?);
+    let (action, args) = ("open-by-handle", [Path::new("/tmp"), handle.as_path()]);
+    for (who, cgroup) in [("zone two", &two), ("its own zone", &one)] {
+        let claim = format!("{who} opens by a handle");
+        let (outcome, (denied, _), events) = world.watch(|| act(cgroup, action, &args))?;
+        checks.denied(&claim, &outcome);
+        // Newer kernels ask for one capability after the other (7.3).
+        let told = events.iter().all(|event| event.name == "open_by_handle_at");
+        let times = denied.get(Hook::Capable.index() as usize).copied();
+        let all: u64 = denied.iter().sum();
+        checks.that(
+            format!("{claim}: counted and told"),
+            all > 0 && times == Some(all) && events.len() as u64 == all && told,
+            format!("{denied:?}, {events:?}"),
+        );
+    }
+    for (who, cgroup) in [("a host task", &free), ("a privileged zone", &privileged)] {
+        let claim = format!("{who} opens by a handle");
+        world.allowed(checks, &claim, cgroup, action, &args)?;
+    }
+    with_the_host(world, |world| {
+        let claim = "zone two, in a pair with the host, opens zone one's file by its handle";
+        world.refused(checks, claim, Hook::FileOpen, &two, action, &args)?;
+        let claim = "zone one, in a pair with the host, opens its file by its handle";
+        world.allowed(checks, claim, &one, action, &args)
+    })
+}
+
+/// While both zones are in a pair with the host.
+fn with_the_host(
+    world: &mut World,
+    then: impl FnOnce(&mut World) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let pairs = [ONE, TWO].map(|zone| Pair::new(ZoneId::HOST, zone));
+    for pair in pairs {
+        world.pairs.write(&MapWrite::PutPair(pair))?;
+    }
+    then(world)?;
+    for pair in pairs {
+        world.pairs.write(&MapWrite::DropPair(pair))?;
+    }
+    Ok(())
 }
 
 /// A bind mount is another path to the same objects; so is one of a file alone.
@@ -93,11 +142,12 @@ fn disk(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         fs::write(dir.join("file"), "")?;
     }
     world.claim(claimed, ONE, Scope::Subtree)?;
-    off_its_root(checks, world, claimed, public)?;
+    with_the_host(world, |world| off_its_root(checks, world, claimed, public))?;
     number_used_again(checks, world)
 }
 
-/// A file opened by its handle, of which the kernel remembers no path, is nobody's but the host's.
+/// A file opened by its handle, of which the kernel remembers no path, is nobody's but the host's. Who opens by
+/// handles is in a pair with the host.
 fn off_its_root(
     checks: &mut Checks,
     world: &mut World,
