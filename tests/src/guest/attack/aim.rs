@@ -260,6 +260,8 @@ pub fn be_victim(dir: &Path, name: &Path) -> io::Result<()> {
     let terminal = nix::pty::openpty(None, None)?;
     terminals::take(&terminal.slave, false)?;
     aim.terminal = nix::unistd::ttyname(&terminal.slave)?;
+    // Closed any earlier than with the process, it would hang this session up, and kill what leads it.
+    std::mem::forget(terminal);
     let memory = SECRET.to_vec().leak();
     aim.address = memory.as_ptr() as usize;
     let secret = fs::File::options()

@@ -186,21 +186,13 @@ pub const ALL: &[Technique] = &[
     node(
         "fanotify(7) of an unclaimed file of the host's, to decide over its opening",
         |_, _| decides(0, Path::new(SPARE)),
-        |_, own| {
-            private()?;
-            mount_tmpfs(&own.path("empty"))?;
-            decides(0, &own.path("empty"))
-        },
+        |_, own| decides_on_own(0, own),
     )
     .lacking(&[libc::EINVAL]),
     node(
         "fanotify(7) of a file system of the host's, to decide over what is opened there",
         |_, _| decides(libc::FAN_MARK_FILESYSTEM, Path::new(SPARE)),
-        |_, own| {
-            private()?;
-            mount_tmpfs(&own.path("empty"))?;
-            decides(libc::FAN_MARK_FILESYSTEM, &own.path("empty"))
-        },
+        |_, own| decides_on_own(libc::FAN_MARK_FILESYSTEM, own),
     )
     .lacking(&[libc::EINVAL]),
     node(
@@ -221,6 +213,13 @@ fn by_handle(mount: &Path, path: &Path) -> io::Result<File> {
 
 fn opens_own(_: &Aim, own: &Aim) -> io::Result<()> {
     reads(File::open(own.path("secret"))?)
+}
+
+/// Of a file system that nobody else has mounted.
+fn decides_on_own(mark: u32, own: &Aim) -> io::Result<()> {
+    private()?;
+    mount_tmpfs(&own.path("empty"))?;
+    decides(mark, &own.path("empty"))
 }
 
 fn decides(mark: u32, path: &Path) -> io::Result<()> {

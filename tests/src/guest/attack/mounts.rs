@@ -159,11 +159,7 @@ pub const ALL: &[Technique] = &[
             remount(SPARE, MsFlags::MS_RDONLY)?;
             remount(SPARE, MsFlags::empty())
         },
-        |_, own| {
-            private()?;
-            mount_tmpfs(&own.path("empty"))?;
-            remount(own.path("empty"), MsFlags::MS_RDONLY)
-        },
+        remounts_own,
     ),
     node(
         "remounting what the host has mounted as well, in a namespace of one's own",
@@ -172,11 +168,7 @@ pub const ALL: &[Technique] = &[
             remount(SPARE, MsFlags::MS_RDONLY)?;
             remount(SPARE, MsFlags::empty())
         },
-        |_, own| {
-            private()?;
-            mount_tmpfs(&own.path("empty"))?;
-            remount(own.path("empty"), MsFlags::MS_RDONLY)
-        },
+        remounts_own,
     ),
     node(
         "the same with fspick(2)",
@@ -366,6 +358,12 @@ pub fn mount_tmpfs(at: &Path) -> io::Result<()> {
 fn remount(at: impl AsRef<Path>, flags: MsFlags) -> io::Result<()> {
     let (at, flags) = (at.as_ref(), MsFlags::MS_REMOUNT | flags);
     Ok(mount(None::<&str>, at, None::<&str>, flags, None::<&str>)?)
+}
+
+fn remounts_own(_: &Aim, own: &Aim) -> io::Result<()> {
+    private()?;
+    mount_tmpfs(&own.path("empty"))?;
+    remount(own.path("empty"), MsFlags::MS_RDONLY)
 }
 
 /// The same by the newer calls.
