@@ -7,12 +7,12 @@ pub const CLAIMABLE: &[(u64, &str)] = &[
     (0x5846_5342, "xfs"),
     (0x0102_1994, "tmpfs"),
     (0x8584_58f6, "ramfs"),
-    (0xf2f5_2010, "f2fs"),
 ];
 
 /// Names of those that people try, for the refusal.
 const OTHERS: &[(u64, &str)] = &[
     (0x9123_683e, "btrfs"),
+    (0xf2f5_2010, "f2fs"),
     (0x794c_7630, "overlayfs"),
     (0x6969, "nfs"),
     (0x6573_5546, "fuse"),

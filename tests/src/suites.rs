@@ -315,6 +315,14 @@ pub const ALL: &[Suite] = &[
         ..SUITE
     },
     Suite {
+        name: "ramfs",
+        claims: "claims hold on ramfs",
+        gate: &["6.12"],
+        pack: DAEMON,
+        run: guest::file_systems::ramfs,
+        ..SUITE
+    },
+    Suite {
         name: "btrfs",
         claims: "claims on Btrfs are refused with a word why, and what lies there is used like every unclaimed file",
         boot: Boot {

@@ -1,4 +1,5 @@
-//! Suites `xfs` and `btrfs`: claims on a file system that hosts have besides ext4, and on one that is refused.
+//! Suites `xfs` and `ramfs`: claims on file systems that hosts have besides ext4 and tmpfs; and `btrfs`, on which they are
+//! refused.
 
 use std::fs::{self, File};
 use std::io;
@@ -36,7 +37,28 @@ fn at(name: &str) -> PathBuf {
 
 /// Claims hold on XFS as elsewhere, and its own ways to a file by its handle are closed.
 pub fn xfs(checks: &mut Checks) -> Result<(), Failure> {
-    sh("mkdir -p /mnt/disk && mount -t xfs /dev/vda /mnt/disk")?;
+    claims_hold(
+        checks,
+        "mount -t xfs /dev/vda /mnt/disk",
+        |checks, stage| {
+            by_handle(checks, stage)?;
+            used_again(checks, stage)
+        },
+    )
+}
+
+/// The same on ramfs, which gives no number twice.
+pub fn ramfs(checks: &mut Checks) -> Result<(), Failure> {
+    claims_hold(checks, "mount -t ramfs ramfs /mnt/disk", |_, _| Ok(()))
+}
+
+/// What every file system of [`syva_model::file_system::CLAIMABLE`] owes; then what `more` has to say.
+fn claims_hold(
+    checks: &mut Checks,
+    mount: &str,
+    more: impl FnOnce(&mut Checks, &Stage) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    sh(&format!("mkdir -p {DISK} && {mount}"))?;
     let stage = Stage {
         secret: at("db/secret"),
         own: at("web/own"),
@@ -58,11 +80,10 @@ pub fn xfs(checks: &mut Checks) -> Result<(), Failure> {
         daemon.done(&words)?;
     }
     stage.attach(&daemon)?;
-    stage.kept_apart(checks, "on XFS");
+    stage.kept_apart(checks, "claimed");
     put(&at("db/later"), "made later")?;
     by_name(checks, &stage)?;
-    by_handle(checks, &stage)?;
-    used_again(checks, &stage)?;
+    more(checks, &stage)?;
     let health = daemon.done(&["status"])?.text("health");
     checks.equal("the daemon is healthy", &health.as_str(), &"healthy");
     daemon.terminate()?;
@@ -146,7 +167,7 @@ fn used_again(checks: &mut Checks, stage: &Stage) -> Result<(), Failure> {
     );
     let number = fs::metadata(&single)?.ino();
     fs::remove_file(&single)?;
-    // XFS gives numbers near the directory; one is free once the kernel has let go of its inode, in the background.
+    // Numbers are given near the directory; one is free once the kernel has let go of its inode, in the background.
     let again = (0..200).find_map(|turn| {
         let path = at(&format!("again-{turn}"));
         put(&path, "another").ok()?;
