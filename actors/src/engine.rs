@@ -18,8 +18,7 @@ use tokio::time::timeout;
 
 use crate::address::{Gone, answer};
 use crate::cgroups::CgroupTree;
-use crate::drift::Drift;
-use crate::fanout::{Delivery, FanoutMsg};
+use crate::fanout::{Delivery, FanoutMsg, Outlet};
 use crate::health::{Health, HealthMsg};
 use crate::history::Check;
 use crate::ledger::{Facts, LedgerError};
@@ -55,6 +54,8 @@ pub struct Config {
     pub own_paths: Vec<String>,
     /// How often maps and desired image are compared.
     pub reconcile_every: Duration,
+    /// Who gets every event, from those on that the ring held while no daemon ran.
+    pub outlet: Option<Outlet>,
 }
 
 impl Config {
@@ -144,6 +145,7 @@ impl Engine {
             vantage: config.vantage,
             own_paths: config.own_paths,
             interval: config.reconcile_every,
+            outlet: config.outlet,
         });
         let started = Actor::spawn(None, Supervisor, plant.clone()).await;
         let (supervisor, running) = started.map_err(why)?;
@@ -266,14 +268,6 @@ impl Engine {
             .fanout
             .call(|reply| FanoutMsg::Subscribe(follow, reply))
             .await
-    }
-
-    /// Drift that comparisons find from now on.
-    ///
-    /// # Errors
-    /// [`Gone`] while the fan-out is being restarted.
-    pub async fn subscribe_drift(&self) -> Result<mpsc::Receiver<Drift>, Gone> {
-        self.plant.fanout.call(FanoutMsg::SubscribeDrift).await
     }
 
     /// The journal, to read.

@@ -1,5 +1,5 @@
 //! The fan-out: gives every denial to every subscriber, under a bound a subscriber. One that lags
-//! loses events, is told how many, and slows nobody. Drift goes to those who ask for it.
+//! loses events, is told how many, and slows nobody. Drift goes to the outlet alone.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -46,6 +46,34 @@ pub struct Delivery {
     pub denial: Arc<Denial>,
     /// How many events this subscriber lost just before it.
     pub lost_before: u64,
+}
+
+/// Where one subscriber, given to the engine before it starts, gets everything from the first event
+/// on: what the ring held while no daemon ran comes out at once, and so does the drift of that time.
+#[derive(Clone, Debug)]
+pub struct Outlet {
+    denials: mpsc::Sender<Delivery>,
+    drift: mpsc::Sender<Drift>,
+}
+
+/// What comes out of an [`Outlet`].
+#[derive(Debug)]
+pub struct Outflow {
+    /// Denials.
+    pub denials: mpsc::Receiver<Delivery>,
+    /// Rows that comparisons found to have drifted.
+    pub drift: mpsc::Receiver<Drift>,
+}
+
+/// An outlet, bounded like every subscriber, and its other end.
+pub fn outlet() -> (Outlet, Outflow) {
+    let (to_denials, denials) = mpsc::channel(BEHIND);
+    let (to_drift, drift) = mpsc::channel(COMPARISONS * TOLD);
+    let outlet = Outlet {
+        denials: to_denials,
+        drift: to_drift,
+    };
+    (outlet, Outflow { denials, drift })
 }
 
 /// Events lost in user space. Clones count together.
@@ -127,8 +155,6 @@ pub enum FanoutMsg {
     Subscribe(bool, RpcReplyPort<mpsc::Receiver<Delivery>>),
     /// A comparison found these rows.
     Drift(Vec<Drift>),
-    /// Drift to come.
-    SubscribeDrift(RpcReplyPort<mpsc::Receiver<Drift>>),
 }
 
 struct Subscriber {
@@ -142,18 +168,20 @@ pub struct Hub {
     losses: Losses,
     recent: VecDeque<Arc<Denial>>,
     subscribers: Vec<Subscriber>,
-    drift: Vec<mpsc::Sender<Drift>>,
+    drift: Option<mpsc::Sender<Drift>>,
 }
 
 impl Hub {
-    /// A hub without subscribers.
-    pub fn new(atlas: Atlas, losses: Losses) -> Hub {
+    /// A hub whose only subscriber is the outlet, if there is one.
+    pub fn new(atlas: Atlas, losses: Losses, outlet: Option<Outlet>) -> Hub {
+        let (denials, drift) = outlet.map(|outlet| (outlet.denials, outlet.drift)).unzip();
+        let first = denials.map(|sender| Subscriber { sender, lost: 0 });
         Hub {
             atlas,
             losses,
             recent: VecDeque::new(),
-            subscribers: Vec::new(),
-            drift: Vec::new(),
+            subscribers: Vec::from_iter(first),
+            drift,
         }
     }
 
@@ -210,31 +238,15 @@ impl Hub {
         }
         receiver
     }
-}
 
-impl Hub {
-    /// Gives rows that drifted to everyone who asked for them; what one has no room for is lost and
-    /// counted.
-    pub fn publish_drift(&mut self, rows: &[Drift]) {
-        let losses = &self.losses;
-        self.drift.retain(|sender| {
-            for row in rows {
-                match sender.try_send(row.clone()) {
-                    Ok(()) => {}
-                    Err(TrySendError::Full(_)) => losses.count(1),
-                    Err(TrySendError::Closed(_)) => return false,
-                }
+    /// Gives rows that drifted to the outlet; what it has no room for is lost and counted.
+    pub fn publish_drift(&self, rows: Vec<Drift>) {
+        let Some(sender) = &self.drift else { return };
+        for row in rows {
+            if let Err(TrySendError::Full(_)) = sender.try_send(row) {
+                self.losses.count(1);
             }
-            true
-        });
-    }
-
-    /// A stream of drift.
-    pub fn subscribe_drift(&mut self) -> mpsc::Receiver<Drift> {
-        let (sender, receiver) = mpsc::channel(COMPARISONS * TOLD);
-        self.drift.retain(|sender| !sender.is_closed());
-        self.drift.push(sender);
-        receiver
+        }
     }
 }
 
@@ -289,8 +301,7 @@ impl Actor for Fanout {
         match message {
             FanoutMsg::Events(batch) => hub.publish_all(batch),
             FanoutMsg::Subscribe(follow, reply) => answer(reply, hub.subscribe(follow)),
-            FanoutMsg::Drift(rows) => hub.publish_drift(&rows),
-            FanoutMsg::SubscribeDrift(reply) => answer(reply, hub.subscribe_drift()),
+            FanoutMsg::Drift(rows) => hub.publish_drift(rows),
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::atlas::Atlas;
 use crate::cgroups::CgroupTree;
 use crate::control::{ControlActor, ControlArgs, ControlMsg};
 use crate::failures::Failures;
-use crate::fanout::{Fanout, FanoutMsg, Hub, Losses};
+use crate::fanout::{Fanout, FanoutMsg, Hub, Losses, Outlet};
 use crate::health::{Health, HealthActor, HealthMsg};
 use crate::ledger::Facts;
 use crate::loader::{BoxedKernel, Loader, LoaderArgs, LoaderMsg};
@@ -77,6 +77,8 @@ pub(crate) struct Materials {
     /// The engine's own files.
     pub own_paths: Vec<String>,
     pub interval: Duration,
+    /// Who gets events from the first on.
+    pub outlet: Option<Outlet>,
 }
 
 impl Plant {
@@ -84,7 +86,7 @@ impl Plant {
         let name = |role: Role| role.name();
         let (atlas, losses) = (Atlas::default(), Losses::default());
         Plant {
-            hub: Park::new(Hub::new(atlas.clone(), losses.clone())),
+            hub: Park::new(Hub::new(atlas.clone(), losses.clone(), materials.outlet)),
             failures: Park::new(Failures::default()),
             kernel: Park::new(materials.kernel),
             journal: Park::new(materials.journal),

@@ -85,6 +85,7 @@ impl Host {
                 clock: || 1_764_000_000_000_000_000,
             },
             own_paths: Vec::new(),
+            outlet: None,
             reconcile_every: self.interval,
         }
     }

@@ -10,7 +10,7 @@ use opentelemetry_otlp::LogExporter;
 use opentelemetry_sdk::logs::SdkLogRecord;
 use syva_actors::Engine;
 use syva_actors::drift::Drift;
-use syva_actors::fanout::Delivery;
+use syva_actors::fanout::{Delivery, Outflow};
 use syva_model::image::CgroupId;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -44,29 +44,27 @@ pub(crate) enum Happened {
     Drift(Drift),
 }
 
-/// Takes events from the fan-out into the queue until `stopped` turns true, without ever waiting.
+/// Takes events from the fan-out into the queue until `stopped` turns true or the engine is gone,
+/// without ever waiting.
 pub(crate) async fn hand_over(
-    engine: Arc<Engine>,
+    outflow: Outflow,
     queue: mpsc::Sender<Happened>,
     accounts: Arc<Accounts>,
     mut stopped: watch::Receiver<bool>,
 ) {
+    let Outflow {
+        mut denials,
+        mut drift,
+    } = outflow;
     let taken = async {
-        loop {
-            let subscribed = (engine.subscribe(true).await, engine.subscribe_drift().await);
-            if let (Ok(mut denials), Ok(mut drift)) = subscribed {
-                while let Some(happened) = tokio::select! {
-                    denial = denials.recv() => denial.map(Happened::Denial),
-                    drift = drift.recv() => drift.map(Happened::Drift),
-                } {
-                    accounts.handed_over(Signal::Logs, 1);
-                    if queue.try_send(happened).is_err() {
-                        accounts.dropped(Signal::Logs, 1);
-                    }
-                }
+        while let Some(happened) = tokio::select! {
+            denial = denials.recv() => denial.map(Happened::Denial),
+            drift = drift.recv() => drift.map(Happened::Drift),
+        } {
+            accounts.handed_over(Signal::Logs, 1);
+            if queue.try_send(happened).is_err() {
+                accounts.dropped(Signal::Logs, 1);
             }
-            // The fan-out is being restarted.
-            sleep(Duration::from_millis(50)).await;
         }
     };
     tokio::select! {

@@ -22,6 +22,7 @@ use opentelemetry::InstrumentationScope;
 use opentelemetry_otlp::{LogExporter, SpanExporter};
 use opentelemetry_sdk::Resource;
 use syva_actors::Engine;
+use syva_actors::fanout::{self, Outflow, Outlet};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::Subscriber;
@@ -69,7 +70,8 @@ pub struct Otlp {
     resource: Resource,
     version: &'static str,
     interval: Duration,
-    logs: Option<Exporter<LogExporter>>,
+    logs: Option<(Exporter<LogExporter>, Outflow)>,
+    outlet: Option<Outlet>,
     metrics: Option<Collector>,
     traces: Option<(Exporter<SpanExporter>, spans::Taken)>,
 }
@@ -90,8 +92,16 @@ impl Otlp {
         let resource = resource::of_this_node(build);
         let (logs, traces) = (connect(Signal::Logs)?, connect(Signal::Traces)?);
         let traces = traces.map(|to| to.traces(&resource)).transpose()?;
+        let logs = logs.map(|to| to.logs(&resource)).transpose()?;
+        let (outlet, logs) = logs
+            .map(|exporter| {
+                let (outlet, outflow) = fanout::outlet();
+                (outlet, (exporter, outflow))
+            })
+            .unzip();
         Ok(Some(Otlp {
-            logs: logs.map(|to| to.logs(&resource)).transpose()?,
+            logs,
+            outlet,
             metrics: connect(Signal::Metrics)?,
             traces: traces.map(|exporter| {
                 let taken = spans::take(resource.clone(), Arc::clone(&accounts));
@@ -107,6 +117,12 @@ impl Otlp {
     /// The accounts, for the figures.
     pub fn accounts(&self) -> Arc<Accounts> {
         Arc::clone(&self.accounts)
+    }
+
+    /// Where the engine is to give its events, if they are exported. Once: who has it decides when
+    /// nothing more will come.
+    pub fn outlet(&mut self) -> Option<Outlet> {
+        self.outlet.take()
     }
 
     /// What takes the spans of commands out of `tracing`, if they are exported.
@@ -127,14 +143,9 @@ impl Otlp {
     ) {
         let mut tasks = JoinSet::new();
         let accounts = Arc::clone(&self.accounts);
-        if let Some(exporter) = self.logs {
+        if let Some((exporter, outflow)) = self.logs {
             let (queue, waiting) = mpsc::channel(events::QUEUE);
-            let handed = events::hand_over(
-                Arc::clone(&engine),
-                queue,
-                Arc::clone(&accounts),
-                stopped.clone(),
-            );
+            let handed = events::hand_over(outflow, queue, Arc::clone(&accounts), stopped.clone());
             tasks.spawn(handed);
             let scope = InstrumentationScope::builder("syva").with_version(self.version);
             let export = events::Export {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use syva_actors::engine::{Config, Engine};
+use syva_actors::fanout::Outlet;
 use syva_actors::ledger::Facts;
 use syva_actors::memory::MemoryKernel;
 use syva_actors::{CommandError, Done, Request};
@@ -135,10 +136,14 @@ fn boot() -> BootId {
 
 impl Node {
     pub async fn start(enforcing: bool) -> Node {
-        Node::start_with(enforcing, None).await
+        Node::start_with(enforcing, None, None).await
     }
 
-    pub async fn start_with(enforcing: bool, accounts: Option<Arc<Accounts>>) -> Node {
+    pub async fn start_with(
+        enforcing: bool,
+        accounts: Option<Arc<Accounts>>,
+        outlet: Option<Outlet>,
+    ) -> Node {
         let dir = tempfile::tempdir().expect("a directory");
         let facts = Facts {
             node: Host {
@@ -158,6 +163,7 @@ impl Node {
             facts,
             own_paths: Vec::new(),
             reconcile_every: Duration::from_secs(3600),
+            outlet,
         };
         std::fs::create_dir_all(dir.path().join("cgroup/c1")).expect("a cgroup");
         let kernel = Pretender {

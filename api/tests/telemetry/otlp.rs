@@ -59,8 +59,14 @@ pub struct Exporting {
 
 impl Exporting {
     pub async fn start(otlp: Otlp) -> Exporting {
+        Exporting::start_after(otlp, async |_| {}).await
+    }
+
+    /// As a daemon starts: the engine runs first, and something happens there before export does.
+    pub async fn start_after(mut otlp: Otlp, happen: impl AsyncFnOnce(&Node)) -> Exporting {
         let accounts = otlp.accounts();
-        let node = Node::start_with(true, Some(Arc::clone(&accounts))).await;
+        let node = Node::start_with(true, Some(Arc::clone(&accounts)), otlp.outlet()).await;
+        happen(&node).await;
         let (stop, stopped) = watch::channel(false);
         let (engine, source) = (Arc::clone(&node.engine), Arc::clone(&node.source));
         let running = tokio::spawn(otlp.run(engine, source, stopped));
@@ -303,6 +309,51 @@ async fn what_does_not_fit_the_queue_or_is_refused_is_counted_to_the_last() {
     let flow = exporting.stop().await;
     assert_eq!(flow.confirmed, shelf.len());
     assert_eq!(flow.confirmed + flow.dropped + lost, 80_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_before_export_began_is_exported() {
+    let (shelf, addr) = (Shelf::default(), free_addr().await);
+    shelf.open(addr).await;
+    // More than a new subscriber is told of what was before it.
+    const DENIED: u64 = 5_000;
+    let exporting = Exporting::start_after(otlp(format!("http://{addr}"), true), async |node| {
+        node.zone("web").await;
+        node.memory.tamper(|image| {
+            let row = image.zones.get_mut(&ZoneId(1)).expect("web");
+            row.privileged = true;
+        });
+        assert_eq!(node.engine.reconcile().await.expect("done").repaired(), 1);
+        for number in 0..DENIED {
+            node.memory.emit(event(node, number));
+        }
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while last_denied(node).await != Some(event(node, DENIED - 1)) {
+            assert!(Instant::now() < deadline, "the ring is not read");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(node.engine.events_dropped(), 0);
+    });
+    let exporting = exporting.await;
+    exporting
+        .until("all of it arrives", || shelf.len() == DENIED + 1)
+        .await;
+    let records = shelf.records.lock().expect("whole").clone();
+    let drift = records.iter().filter(|it| it.event_name == "syva.drift");
+    assert_eq!(drift.count(), 1);
+    let flow = exporting.stop().await;
+    let told = (flow.handed_over, flow.confirmed, flow.dropped);
+    assert_eq!(told, (DENIED + 1, DENIED + 1, 0));
+}
+
+/// The last event that the fan-out has given to everyone.
+async fn last_denied(node: &Node) -> Option<KernelEvent> {
+    let mut recent = node.engine.subscribe(false).await.expect("there");
+    let mut last = None;
+    while let Some(delivery) = recent.recv().await {
+        last = Some(delivery.denial.kernel.clone());
+    }
+    last
 }
 
 #[tokio::test(flavor = "multi_thread")]

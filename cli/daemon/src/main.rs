@@ -59,7 +59,7 @@ fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
+async fn run(args: Args, mut otlp: Option<Otlp>) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
     let facts = node::facts(&args)?;
@@ -74,6 +74,7 @@ async fn run(args: Args, otlp: Option<Otlp>) -> Result<()> {
         },
         facts,
         reconcile_every: args.reconcile_interval,
+        outlet: otlp.as_mut().and_then(Otlp::outlet),
     };
     // The socket comes first: a second daemon is told so before it touches anything.
     let listener = socket::bind(&args.socket_path)?;
