@@ -246,6 +246,7 @@ impl WriterState {
             }
             settle(store, news);
         }
+        self.lookouts.go_on(self.desk.state(), myself);
         Ok(())
     }
 

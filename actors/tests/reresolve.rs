@@ -195,6 +195,26 @@ async fn directories_above_are_followed_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_changes_behind_a_pass_that_is_under_way_is_seen_by_the_next() {
+    let host = Host::new();
+    let engine = started(&host).await;
+    let path = claimed(&host, &engine, "replaced").await;
+    // So that a pass takes a while.
+    for number in 0..300 {
+        claimed(&host, &engine, &format!("beside-{number}")).await;
+    }
+    for _ in 0..10 {
+        engine.reconcile().await.expect("agrees");
+        fs::remove_dir(&path).expect("removed");
+        fs::create_dir(&path).expect("made");
+        engine.reconcile().await.expect("agrees");
+        let journal = engine.journal();
+        let follows = || fold(&journal).claim_at(&path).map(|(key, _)| *key) == Some(object(&path));
+        eventually("it is followed", follows).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_timer_sees_it_and_so_does_a_start() {
     let mut host = Host::new();
     host.interval = Duration::from_millis(50);

@@ -81,6 +81,8 @@ pub(super) struct Lookouts {
     /// Away while a pass is under way.
     lookout: Option<Lookout>,
     since: Instant,
+    /// One was asked for meanwhile: what has changed since may be behind where this one is.
+    another: bool,
     /// The paths, as of that entry.
     watched: (u64, Arc<Vec<Watched>>),
     loader: Address<LoaderMsg>,
@@ -101,6 +103,7 @@ impl Lookouts {
         Lookouts {
             lookout: Some(Lookout::default()),
             since: Instant::now(),
+            another: false,
             watched: (0, Arc::default()),
             loader,
             vantage,
@@ -110,9 +113,10 @@ impl Lookouts {
         }
     }
 
-    /// Has every path looked at, unless that is under way.
+    /// Has every path looked at, after the pass that is under way if there is one.
     pub(super) fn begin(&mut self, state: &State, myself: &ActorRef<WriterMsg>) {
         let Some(mut lookout) = self.lookout.take() else {
+            self.another = true;
             if self.since.elapsed() > LATE {
                 let words = "claims' paths are not looked at: one of them leads to a file system that does \
                              not answer";
@@ -122,7 +126,7 @@ impl Lookouts {
             }
             return;
         };
-        self.since = Instant::now();
+        (self.since, self.another) = (Instant::now(), false);
         if self.watched.0 != state.seq() {
             self.watched = (state.seq(), Arc::new(watched(state)));
         }
@@ -186,6 +190,13 @@ impl Lookouts {
         self.told = None;
         self.tell(state);
         command(state, sightings)
+    }
+
+    /// The pass that has ended is done with: the next, if one was asked for meanwhile.
+    pub(super) fn go_on(&mut self, state: &State, myself: &ActorRef<WriterMsg>) {
+        if self.another {
+            self.begin(state, myself);
+        }
     }
 
     /// What became of the command that a pass led to, if there was one.
