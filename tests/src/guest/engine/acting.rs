@@ -203,7 +203,7 @@ fn unmount_in_copy(path: &Path) -> io::Result<()> {
 }
 
 /// A mount namespace of its own, as a container has: what is mounted there goes with the process.
-fn private() -> io::Result<()> {
+pub fn private() -> io::Result<()> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     let private = MsFlags::MS_PRIVATE | MsFlags::MS_REC;
     Ok(nix::mount::mount(

@@ -1,5 +1,5 @@
 //! Doors that are no files: modules, kexec, raw memory, perf, the clock, the kernel's log, swap, the host's name
-//! and mounts, terminals.
+//! and mounts, quotas, what is opened, terminals.
 
 use std::fs::File;
 use std::path::Path;
@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use syva_model::hook::Hook;
 use syva_model::image::{MapWrite, Pair, ZoneId};
 
-use super::raw_doors;
+use super::{raw_doors, raw_files};
 use crate::guest::actor::{Background, Outcome, act, act_on_with, begin_on};
 use crate::guest::enforce::world::{TWO, World};
 use crate::guest::{Checks, Failure};
@@ -41,12 +41,35 @@ const DOORS: &[(&str, Hook, &[Errno])] = &[
     ("set-clock", Hook::Settime, &[]),
     ("clear-log", Hook::Syslog, &[]),
     ("console-level", Hook::Syslog, &[]),
+    ("quotas-off", Hook::Quotactl, &[]),
+    ("remount", Hook::SbRemount, &[]),
+    ("reconfigure", Hook::SbRemount, &[]),
+    ("decide-over-opening", Hook::PathNotify, &[]),
+    ("decide-over-mount", Hook::PathNotify, &[]),
+    ("decide-over-file-system", Hook::PathNotify, &[]),
+    ("console-output", Hook::FileIoctl, &[]),
+];
+
+/// What concerns the caller alone, or changes nothing.
+const FREE: &[&str] = &[
+    "perf-own",
+    "log-size",
+    "type-into-own-terminal",
+    "read-clock",
+    "own-name",
+    "own-mount",
+    "own-remount",
+    "own-reconfigure",
+    "decide-over-own-opening",
+    "watch-opening",
+    "sync-quotas",
 ];
 
 pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     let (two, free) = (world.two.clone(), world.free.clone());
     let (audited, privileged) = (world.audited.clone(), world.privileged.clone());
     let pair = Pair::new(ZoneId::HOST, TWO);
+    raw_files::mount_disk()?;
     for (door, hook, errors) in DOORS {
         let action = [Path::new(door)];
         let open = |outcome: &Outcome| match outcome {
@@ -91,14 +114,7 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         checks.that(claim, open(&outcome), format!("{outcome:?}"));
         world.pairs.write(&MapWrite::DropPair(pair))?;
     }
-    for door in [
-        "perf-own",
-        "log-size",
-        "type-into-own-terminal",
-        "read-clock",
-        "own-name",
-        "own-mount",
-    ] {
+    for door in FREE {
         let claim = format!("zone two: {door}");
         world.allowed(checks, &claim, &two, "door", &[Path::new(door)])?;
     }

@@ -14,6 +14,7 @@ mod pins;
 mod pulled;
 pub mod raw_bpf;
 pub mod raw_doors;
+mod raw_files;
 mod starting;
 
 use super::enforce::world::World;

@@ -8,6 +8,11 @@ use std::path::Path;
 
 use nix::libc;
 
+use super::raw_files::{
+    HOSTS, Over, decide, in_copy, in_own_tmpfs, quotas_off, reconfigure, remount, sync_quotas,
+    watch,
+};
+
 /// What is no kernel module, and no kernel.
 const RUBBISH: [u8; 4096] = [7; 4096];
 
@@ -49,6 +54,21 @@ pub fn perform(name: &Path) -> io::Result<()> {
                 Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
                 done => done,
             }
+        }
+        "remount" => in_copy(remount),
+        "own-remount" => in_own_tmpfs(remount),
+        "reconfigure" => in_copy(reconfigure),
+        "own-reconfigure" => in_own_tmpfs(reconfigure),
+        "quotas-off" => quotas_off(),
+        "sync-quotas" => sync_quotas(),
+        "decide-over-opening" => decide(HOSTS, Over::File),
+        "decide-over-mount" => decide(HOSTS, Over::Mount),
+        "decide-over-file-system" => decide(HOSTS, Over::FileSystem),
+        "decide-over-own-opening" => in_own_tmpfs(|own| decide(own, Over::FileSystem)),
+        "watch-opening" => watch(HOSTS),
+        "console-output" => {
+            let own = nix::pty::openpty(None, None)?;
+            terminal_call(own.slave.as_raw_fd(), libc::TIOCCONS, 0)
         }
         "type-into-terminal" => type_into(0),
         "take-terminal" => {
