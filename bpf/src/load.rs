@@ -46,6 +46,8 @@ pub(crate) enum Companion {
     FileSetattr,
     /// The second program of hook `file_ioctl`, of 32-bit programs.
     IoctlCompat,
+    /// Of io_uring's, where the kernel asks separately of them.
+    UringCmd,
     /// Who chose whom a file's signals go to is known.
     Signaller,
     /// Who made a System V object is known, of each kind…
@@ -64,7 +66,7 @@ pub(crate) enum Companion {
 }
 
 /// In the order of attaching: nothing may be decided before what it rests on is kept true.
-const COMPANIONS: [Companion; 21] = [
+const COMPANIONS: [Companion; 22] = [
     Companion::CgroupMkdir,
     Companion::CgroupRelease,
     Companion::Rename,
@@ -76,6 +78,7 @@ const COMPANIONS: [Companion; 21] = [
     Companion::RemoveAcl,
     Companion::FileSetattr,
     Companion::IoctlCompat,
+    Companion::UringCmd,
     Companion::Signaller,
     // What is gone must be forgotten before anything is remembered.
     Companion::ShmGone,
@@ -101,6 +104,7 @@ impl Companion {
             Companion::PrivateMount => &progs.clone_private_mount_exit,
             Companion::Superblock => &progs.superblock_made,
             Companion::IoctlCompat => &progs.file_ioctl_compat,
+            Companion::UringCmd => &progs.uring_cmd,
             Companion::SetAcl => &progs.inode_set_acl,
             Companion::RemoveAcl => &progs.inode_remove_acl,
             Companion::FileSetattr => &progs.inode_file_setattr,
@@ -303,6 +307,9 @@ impl Programs {
                     }
                     Companion::IoctlCompat => {
                         "file_ioctl_compat: 32-bit programs can type into terminals of other zones"
+                    }
+                    Companion::UringCmd => {
+                        "uring_cmd: commands can be given to disks by io_uring"
                     }
                     Companion::RemoveAcl => {
                         "inode_remove_acl: access control lists of other zones' files can be removed"

@@ -31,6 +31,7 @@ pub(crate) fn fit(open: &mut OpenSyvaSkel<'_>) -> Result<(), KernelError> {
         (&mut progs.inode_set_acl, "inode_set_acl"),
         (&mut progs.inode_remove_acl, "inode_remove_acl"),
         (&mut progs.inode_file_setattr, "inode_file_setattr"),
+        (&mut progs.uring_cmd, "uring_cmd"),
     ] {
         program.set_autoload(arguments(hook).is_some());
     }

@@ -64,7 +64,7 @@ macro_rules! hooks {
 hooks! {
     FileOpen = 0, "file_open", File,
         "opening a file of another zone; opening to write what rules the node (`docs/decisions/0010-engine.md` lists it), another zone's \
-         cgroup, or another zone's task's file in /proc; a block device, what debugs the kernel, and what shows a task's memory, also to \
+         cgroup, or another zone's task's file in /proc; a block device and others that are the node's, what debugs the kernel, and what shows a task's memory, also to \
          read; a namespace by its handle";
     TaskKill = 1, "task_kill", Task, "sending a signal to a task of another zone or of the host";
     UnixStreamConnect = 2, "unix_stream_connect", Socket,
@@ -121,7 +121,8 @@ hooks! {
     FileIoctl = 31, "file_ioctl", Node,
         "typing into a terminal whose session is another zone's or the host's (TIOCSTI, TIOCLINUX), taking it from that session or hanging \
          it up (TIOCSCTTY, TIOCVHANGUP), the console's output (TIOCCONS); finding namespaces of mounts one after the other \
-         (NS_MNT_GET_NEXT); freezing, trimming, shutting down or resizing a file system";
+         (NS_MNT_GET_NEXT); freezing, trimming, shutting down or resizing a file system; giving a \
+         disk a command (NVMe's, SG_IO, by io_uring too)";
     Settime = 32, "settime", Node, "setting the clock";
     Syslog = 33, "syslog", Node, "clearing the kernel's log, or silencing its console";
     TaskSetnice = 34, "task_setnice", Task, "changing the priority of a task of another zone or of the host";

@@ -56,6 +56,14 @@ pub const SUITE: Suite = Suite {
     run: |_| Ok(()),
 };
 
+/// An NVMe disk of zeroes.
+const NVME: &[&str] = &[
+    "-drive",
+    "if=none,id=nvme,driver=null-co,size=16M,read-zeroes=on",
+    "-device",
+    "nvme,serial=syva,drive=nvme",
+];
+
 /// Every suite, in the order they run.
 pub const ALL: &[Suite] = &[
     Suite {
@@ -184,8 +192,18 @@ pub const ALL: &[Suite] = &[
         limit: 1200,
         budget: 240,
         boot: Boot {
-            modules: &["virtio_pci", "virtio_blk", "ext4", "overlay"],
+            modules: &[
+                "virtio_pci",
+                "virtio_blk",
+                "ext4",
+                "overlay",
+                "dm_mod",
+                "evdev",
+                "softdog",
+                "msr",
+            ],
             disk: 64,
+            qemu_args: NVME,
             ..Boot::DEFAULT
         },
         pack: DAEMON,
@@ -232,8 +250,16 @@ pub const ALL: &[Suite] = &[
         limit: 600,
         budget: 150,
         boot: Boot {
-            modules: &["virtio_pci", "virtio_blk", "ext4", "nfsd"],
+            modules: &[
+                "virtio_pci",
+                "virtio_blk",
+                "ext4",
+                "nfsd",
+                "dm_mod",
+                "evdev",
+            ],
             disk: 16,
+            qemu_args: NVME,
             ..Boot::DEFAULT
         },
         run: guest::engine::run,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /* File hooks. */
+#include "device.h"
 #include "node.h"
 #include "overlay.h"
 
@@ -36,25 +37,6 @@ static __always_inline int use_file(enum hook hook, const struct subject *subjec
 	return judge_file(hook, subject, file, label_of_file(hook, file));
 }
 
-#define SCSI_GENERIC 21
-#define SNAPSHOT     (10u << 20 | 231)
-
-/* A disk holds every zone's files, whichever of its nodes is opened; the image that is made for
- * hibernation, all memory. */
-static __always_inline bool is_raw_device(struct inode *inode)
-{
-	__u32 device = inode->i_rdev;
-
-	switch (inode->i_mode & S_IFMT) {
-	case S_IFBLK:
-		return true;
-	case S_IFCHR:
-		return device >> 20 == SCSI_GENERIC || device == SNAPSHOT;
-	default:
-		return false;
-	}
-}
-
 /* open(2) and its kin, by path or by handle; also the kernel's own opens on a task's behalf. */
 SEC("lsm/file_open")
 int BPF_PROG(file_open, struct file *file, int ret)
@@ -70,7 +52,7 @@ int BPF_PROG(file_open, struct file *file, int ret)
 		return 0;
 	if (stake_in(HOOK_FILE_OPEN, file->f_inode, file->f_path.dentry, file->f_mode & FMODE_WRITE,
 		     subject.zone, &stake) ||
-	    is_raw_device(file->f_inode))
+	    is_node_device(file->f_inode))
 		return judge_stake(HOOK_FILE_OPEN, &subject, file, &stake);
 	label = label_of_file(HOOK_FILE_OPEN, file);
 	return judge_file(HOOK_FILE_OPEN, &subject, file,

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
  * ioctl(2): of all that it does, what concerns others than who has the file. A terminal is typed
- * into, or taken from its session; a file system is frozen, or made larger.
+ * into, or taken from its session; a file system is frozen, or made larger; a disk is given a
+ * command past every file on it.
  */
+#include "device.h"
 #include "node.h"
 #include "terminal.h"
 
@@ -17,7 +19,7 @@ static __always_inline bool is_looked_at(unsigned int cmd)
 	__u8 type = cmd >> 8;
 
 	return type == OF_TERMINALS || type == OF_FILE_SYSTEMS || type == OF_EXT4 ||
-	       type == OF_NAMESPACES;
+	       type == OF_NAMESPACES || type == OF_NVME || type == OF_SCSI;
 }
 
 /* Of terminals. */
@@ -147,7 +149,7 @@ static __always_inline int controls(struct file *file, unsigned int cmd, int ret
 		return 0;
 	inode = file->f_inode;
 	if (!concerns_terminal(file, cmd, &object) && !goes_to_next(inode, cmd) &&
-	    !rules_file_system(inode, cmd))
+	    !rules_file_system(inode, cmd) && !passes_to_disk(inode, cmd))
 		return 0;
 	return judge_node(HOOK_FILE_IOCTL, &subject, object, cmd,
 			  (const char *)BPF_CORE_READ(file, f_path.dentry, d_name.name));
@@ -164,4 +166,20 @@ SEC("lsm/file_ioctl_compat")
 int BPF_PROG(file_ioctl_compat, struct file *file, unsigned int cmd, unsigned long arg, int ret)
 {
 	return controls(file, cmd, ret);
+}
+
+/* The same by io_uring (5.19), in kernels that ask about it (6.0). */
+SEC("lsm/uring_cmd")
+int BPF_PROG(uring_cmd, struct io_uring_cmd *command, int ret)
+{
+	struct subject subject;
+	struct file *file;
+
+	if (ret)
+		return ret;
+	file = command->file;
+	if (!passes_by_ring(file->f_inode) || !current_subject(&subject))
+		return 0;
+	return judge_node(HOOK_FILE_IOCTL, &subject, ZONE_HOST, command->cmd_op,
+			  (const char *)BPF_CORE_READ(file, f_path.dentry, d_name.name));
 }

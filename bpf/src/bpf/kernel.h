@@ -137,6 +137,12 @@ struct file {
 	void *private_data;
 };
 
+/* Since 5.19. */
+struct io_uring_cmd {
+	struct file *file;
+	unsigned int cmd_op;
+};
+
 /* Who gets a file's signals. */
 struct fown_struct {
 };

@@ -10,6 +10,7 @@ pub mod crash;
 pub mod decide;
 pub mod demo;
 pub mod deny_open;
+mod disk_commands;
 pub mod disk_full;
 pub mod docs;
 pub mod empty_open;

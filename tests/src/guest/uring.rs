@@ -15,6 +15,12 @@ const IORING_OFF_CQ_RING: i64 = 0x800_0000;
 const IORING_OFF_SQES: i64 = 0x1000_0000;
 const IORING_OP_OPENAT: u8 = 18;
 const IORING_OP_READ: u8 = 22;
+const IORING_OP_URING_CMD: u8 = 46;
+const IORING_SETUP_SQE128: u32 = 1 << 10;
+const IORING_SETUP_CQE32: u32 = 1 << 11;
+/// Where a command lies in an entry, and how long it may be.
+const COMMAND_AT: usize = 48;
+const COMMAND_ROOM: usize = 80;
 const IORING_REGISTER_PERSONALITY: libc::c_uint = 9;
 const IOSQE_ASYNC: u8 = 1 << 4;
 const IORING_ENTER_GETEVENTS: libc::c_uint = 1;
@@ -100,6 +106,26 @@ pub fn read_as_before(
     usize::try_from(read).map_err(io::Error::other)
 }
 
+/// Hands a command of a device to its driver; it is at the end of an entry that is twice as long.
+pub fn command(device: BorrowedFd<'_>, number: u32, command: &[u8]) -> io::Result<()> {
+    assert!(
+        command.len() <= COMMAND_ROOM,
+        "longer than an entry has room"
+    );
+    let ring = Ring::set_up(IORING_SETUP_SQE128 | IORING_SETUP_CQE32)?;
+    let entry = map(&ring.fd, IORING_OFF_SQES)?.wrapping_add(COMMAND_AT);
+    // SAFETY: the mapping is a page, and the entry lies in it with what is copied.
+    unsafe { std::ptr::copy_nonoverlapping(command.as_ptr(), entry, command.len()) };
+    let request = Request {
+        fd: device.as_raw_fd(),
+        // Where an offset is else.
+        off: number.into(),
+        addr: 0,
+        ..Request::of(IORING_OP_URING_CMD, c"")
+    };
+    ring.perform(request).map(drop)
+}
+
 fn text(path: &Path) -> io::Result<CString> {
     Ok(CString::new(path.as_os_str().as_bytes())?)
 }
@@ -134,7 +160,14 @@ fn perform(request: Request) -> io::Result<i32> {
 
 impl Ring {
     fn new() -> io::Result<Ring> {
-        let mut parameters = Parameters::default();
+        Ring::set_up(0)
+    }
+
+    fn set_up(flags: u32) -> io::Result<Ring> {
+        let mut parameters = Parameters {
+            flags,
+            ..Parameters::default()
+        };
         // SAFETY: the kernel fills the parameters, which have its layout.
         let ring = unsafe { libc::syscall(libc::SYS_io_uring_setup, 1, &raw mut parameters) };
         if ring < 0 {
@@ -172,7 +205,12 @@ impl Ring {
         // SAFETY: the three mappings are a page each and stay; the offsets are the kernel's own, and it
         // looks at them only in the system call that follows.
         unsafe {
-            write_volatile(requests, request);
+            // As far as the command, if there is one, which was written there.
+            std::ptr::copy_nonoverlapping(
+                (&raw const request).cast(),
+                requests.cast::<u8>(),
+                COMMAND_AT,
+            );
             write_volatile(word(submissions, parameters.sq[6]), 0);
             write_volatile(word(submissions, parameters.sq[1]), 1);
             let done = libc::syscall(

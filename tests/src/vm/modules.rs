@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 
 /// Modules the suites may ask for. Those a kernel has built in are simply not there.
-pub const KEPT: [&str; 7] = [
+pub const KEPT: [&str; 11] = [
     "virtio_pci",
     "virtio_blk",
+    "dm_mod",
+    "evdev",
+    "softdog",
+    "msr",
     "overlay",
     "btrfs",
     "ext4",

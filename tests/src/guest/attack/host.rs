@@ -10,73 +10,9 @@ use nix::mount::{MsFlags, mount};
 
 use super::aim::Aim;
 use super::mounts::private;
-use super::sys::{self, call, text};
 use super::technique::{Technique, node};
 
 pub const ALL: &[Technique] = &[
-    node(
-        "/dev/mem",
-        |_, _| opens("/dev/mem"),
-        |_, _| opens("/dev/zero"),
-    )
-    .lacking(&[libc::ENOENT]),
-    node(
-        "/dev/port",
-        |_, _| opens("/dev/port"),
-        |_, _| opens("/dev/zero"),
-    )
-    .lacking(&[libc::ENOENT]),
-    node(
-        "/dev/kmsg, to write",
-        |_, _| fs::write("/dev/kmsg", "a line\n"),
-        |_, _| fs::write("/dev/null", "a line\n"),
-    )
-    .known("lines in the log, marked as user space"),
-    node(
-        "a disk's device, to read",
-        |_, _| opens("/dev/vda"),
-        |_, _| opens("/dev/urandom"),
-    ),
-    node(
-        "a disk's device, to write",
-        |_, _| sys::open(Path::new("/dev/vda"), libc::O_RDWR).map(drop),
-        |_, _| sys::open(Path::new("/dev/null"), libc::O_RDWR).map(drop),
-    ),
-    node(
-        "a device file of a disk, made by mknod(2)",
-        |_, own| {
-            use std::os::unix::fs::MetadataExt as _;
-            let number = fs::metadata("/dev/vda")?.rdev();
-            mknod(&own.path("new"), libc::S_IFBLK | 0o600, number)?;
-            File::open(own.path("new")).map(drop)
-        },
-        |_, own| {
-            mknod(&own.path("new"), libc::S_IFCHR | 0o600, libc::makedev(1, 5))?;
-            File::open(own.path("new")).map(drop)
-        },
-    ),
-    node(
-        "the image for hibernation, by a device file made by mknod(2)",
-        |_, own| {
-            mknod(
-                &own.path("new"),
-                libc::S_IFCHR | 0o600,
-                libc::makedev(10, 231),
-            )?;
-            File::open(own.path("new")).map(drop)
-        },
-        |_, own| {
-            mknod(&own.path("new"), libc::S_IFCHR | 0o600, libc::makedev(1, 5))?;
-            File::open(own.path("new")).map(drop)
-        },
-    )
-    .lacking(&[libc::ENXIO, libc::ENODEV]),
-    node(
-        "a loop device",
-        |_, _| opens("/dev/loop-control"),
-        |_, _| opens("/dev/zero"),
-    )
-    .lacking(&[libc::ENOENT, libc::ENODEV]),
     node(
         "mounting a disk",
         |_, own| {
@@ -277,7 +213,7 @@ pub const ALL: &[Technique] = &[
     .lacking(&[libc::ENODEV]),
 ];
 
-fn opens(path: &str) -> io::Result<()> {
+pub fn opens(path: &str) -> io::Result<()> {
     File::open(path).map(drop)
 }
 
@@ -316,20 +252,6 @@ fn mounts_tmpfs(_: &Aim, own: &Aim) -> io::Result<()> {
         MsFlags::empty(),
         None::<&str>,
     )?)
-}
-
-fn mknod(path: &Path, mode: u32, device: u64) -> io::Result<()> {
-    let path = text(path)?;
-    call(
-        libc::SYS_mknodat,
-        [
-            libc::AT_FDCWD.into(),
-            (&path).into(),
-            mode.into(),
-            (device as i64).into(),
-        ],
-    )
-    .map(drop)
 }
 
 fn configured(_: &Aim) -> io::Result<()> {

@@ -10,6 +10,7 @@ mod calls;
 mod capabilities;
 mod cgroups;
 mod changes;
+mod devices;
 mod elf;
 mod engine;
 mod files;

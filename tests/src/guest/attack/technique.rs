@@ -6,8 +6,8 @@ use nix::libc;
 
 use super::aim::Aim;
 use super::{
-    calls, capabilities, cgroups, changes, engine, files, host, ipc, mounts, programs, sockets,
-    tasks, terminals,
+    calls, capabilities, cgroups, changes, devices, engine, files, host, ipc, mounts, programs,
+    sockets, tasks, terminals,
 };
 
 /// An attempt: on what, and what the attacker has itself. It succeeds only if it had its effect.
@@ -186,6 +186,11 @@ pub const ALL: &[Group] = &[
         name: "The engine",
         anew: false,
         techniques: engine::ALL,
+    },
+    Group {
+        name: "Devices",
+        anew: false,
+        techniques: devices::ALL,
     },
     Group {
         name: "The host, by its files",

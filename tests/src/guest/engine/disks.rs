@@ -1,4 +1,5 @@
-//! Disks: opened raw, and mounted.
+//! Devices that are the node's: disks, opened raw and mounted, and what leads to them, to the screen and to what
+//! is typed.
 
 use std::path::Path;
 use std::process::Command;
@@ -23,7 +24,12 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     let device = std::os::unix::fs::MetadataExt::rdev(&std::fs::metadata(disk)?);
     let mode = nix::sys::stat::Mode::S_IRUSR | nix::sys::stat::Mode::S_IWUSR;
     nix::sys::stat::mknod(node, nix::sys::stat::SFlag::S_IFBLK, mode, device)?;
-    for path in [disk, node] {
+    let others = ["/dev/mapper/control", "/dev/input/event0", "/dev/vcs"].map(Path::new);
+    for path in [disk, node].into_iter().chain(others) {
+        if !path.exists() {
+            checks.note(format!("this kernel has no {}", path.display()));
+            continue;
+        }
         for (action, how) in [("open", "read"), ("write", "write")] {
             let claim = format!("zone two opens {} to {how}", path.display());
             world.refused(checks, &claim, Hook::FileOpen, &two, action, &[path])?;

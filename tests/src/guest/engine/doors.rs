@@ -48,6 +48,8 @@ const DOORS: &[(&str, Hook, &[Errno])] = &[
     ("decide-over-mount", Hook::PathNotify, &[]),
     ("decide-over-file-system", Hook::PathNotify, &[]),
     ("console-output", Hook::FileIoctl, &[]),
+    ("disk-command", Hook::FileIoctl, &[]),
+    ("disk-command-by-ring", Hook::FileIoctl, &[]),
 ];
 
 /// What concerns the caller alone, or changes nothing.
@@ -63,6 +65,7 @@ const FREE: &[&str] = &[
     "decide-over-own-opening",
     "watch-opening",
     "sync-quotas",
+    "printer-command",
 ];
 
 pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {

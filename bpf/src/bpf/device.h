@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * Devices that are the node's, whoever is given a file of one: disks, the memory, what the host's
+ * user sees and types. A node of one's own making leads to the same device, so they are told by
+ * their numbers as far as those are fixed (Documentation/admin-guide/devices.txt), and else by what
+ * is asked of them. The rest (GPUs, sound, serial lines, VFIO) is for the runtime's rules to give.
+ */
+#ifndef SYVA_DEVICE_H
+#define SYVA_DEVICE_H
+
+#include "kernel.h"
+#include <bpf/bpf_helpers.h>
+
+#define MAJOR(device) ((device) >> 20)
+#define MINOR(device) ((device) & 0xfffff)
+
+#define MEMORY_MAJOR	   1
+#define CONSOLES_MAJOR	   7 /* vcs: what is on the screen */
+#define TAPES_MAJOR	   9
+#define MISC_MAJOR	   10
+#define INPUT_MAJOR	   13 /* what is typed; written to, it is typed */
+#define SCSI_MAJOR	   21
+#define FRAMEBUFFERS_MAJOR 29
+#define FLASH_MAJOR	   90
+#define RAW_MAJOR	   162 /* a disk past the page cache, until 5.14 */
+#define MSR_MAJOR	   202 /* reading them is locked down by nothing */
+
+#define WATCHDOG_MINOR	    130 /* who opens it and ends has the machine start anew */
+#define NVRAM_MINOR	    144
+#define MICROCODE_MINOR	    184
+#define UINPUT_MINOR	    223
+#define MCELOG_MINOR	    227
+#define SNAPSHOT_MINOR	    231 /* the image for hibernation: all memory */
+#define BTRFS_CONTROL_MINOR 234
+#define MAPPER_MINOR	    236 /* makes disks of disks, and changes what the host's are made of */
+#define UHID_MINOR	    239
+
+static __always_inline bool is_node_minor(__u32 minor)
+{
+	switch (minor) {
+	case WATCHDOG_MINOR:
+	case NVRAM_MINOR:
+	case MICROCODE_MINOR:
+	case UINPUT_MINOR:
+	case MCELOG_MINOR:
+	case SNAPSHOT_MINOR:
+	case BTRFS_CONTROL_MINOR:
+	case MAPPER_MINOR:
+	case UHID_MINOR:
+		return true;
+	default:
+		return false;
+	}
+}
+
+static __always_inline bool is_node_number(__u32 device)
+{
+	switch (MAJOR(device)) {
+	case CONSOLES_MAJOR:
+	case TAPES_MAJOR:
+	case INPUT_MAJOR:
+	case SCSI_MAJOR:
+	case FRAMEBUFFERS_MAJOR:
+	case FLASH_MAJOR:
+	case RAW_MAJOR:
+	case MSR_MAJOR:
+		return true;
+	case MISC_MAJOR:
+		return is_node_minor(MINOR(device));
+	default:
+		return false;
+	}
+}
+
+/* Not to be opened, to read neither. A disk holds every zone's files. */
+static __always_inline bool is_node_device(struct inode *inode)
+{
+	switch (inode->i_mode & S_IFMT) {
+	case S_IFBLK:
+		return true;
+	case S_IFCHR:
+		return is_node_number(inode->i_rdev);
+	default:
+		return false;
+	}
+}
+
+/*
+ * Commands that a driver hands to a disk as they are. The numbers of the character devices that
+ * take them (nvme, nvme-generic, bsg) are given out as drivers come.
+ */
+#define OF_SCSI	 0x22
+#define OF_NVME	 0x4e
+#define NVME_MIN 0x40 /* below are printers' */
+#define NVME_MAX 0x7f
+#define SG_IO	 0x2285
+
+static __always_inline bool passes_to_disk(struct inode *inode, unsigned int cmd)
+{
+	__u8 type = cmd >> 8, number = cmd;
+
+	if ((inode->i_mode & S_IFMT) != S_IFCHR)
+		return false;
+	return cmd == SG_IO || (type == OF_NVME && number >= NVME_MIN && number <= NVME_MAX);
+}
+
+/*
+ * The same by io_uring. Of devices' drivers those of disks alone take commands so (7.3), but for
+ * some under misc (FUSE, ublk), and /dev/null. Sockets and files are none.
+ */
+static __always_inline bool passes_by_ring(struct inode *inode)
+{
+	__u32 major = MAJOR(inode->i_rdev);
+
+	return (inode->i_mode & S_IFMT) == S_IFCHR && major != MEMORY_MAJOR && major != MISC_MAJOR;
+}
+
+#endif
