@@ -17,12 +17,14 @@ const SHARED_MEMORY: &str = "/proc/1/root/dev/shm";
 
 /// Fills in the object's constants.
 pub(crate) fn tell(open: &mut OpenSyvaSkel<'_>) -> Result<(), KernelError> {
-    let (mount, ipc, uts) = (namespace("mnt")?, namespace("ipc")?, namespace("uts")?);
+    let (mount, ipc) = (namespace("mnt")?, namespace("ipc")?);
+    let (uts, network) = (namespace("uts")?, namespace("net")?);
     let device = shared_memory();
     if let Some(rodata) = open.maps.rodata_data.as_deref_mut() {
         rodata.host_mount_namespace = mount;
         rodata.host_ipc_namespace = ipc;
         rodata.host_uts_namespace = uts;
+        rodata.host_network_namespace = network;
         rodata.shared_memory_device = device;
     }
     Ok(())

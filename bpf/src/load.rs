@@ -238,6 +238,7 @@ impl Programs {
                 Hook::PathNotify => &progs.path_notify,
                 Hook::Capable => &progs.capable,
                 Hook::Quotactl => &progs.quotactl,
+                Hook::NetlinkSend => &progs.netlink_send,
                 Hook::PerfEventAlloc => &progs.perf_event_alloc,
                 Hook::KernelLoadData => &progs.kernel_load_data,
                 Hook::KernelReadFile => &progs.kernel_read_file,

@@ -158,6 +158,8 @@ hooks! {
         "watching a file of another zone, or all of a file system that holds claims (inotify, fanotify); deciding over what is opened where \
          the host opens files too (fanotify's permission events)";
     Quotactl = 51, "quotactl", Node, "changing a file system's quotas";
+    NetlinkSend = 52, "netlink_send", Node,
+        "sending events of devices in the host's network namespace, which pass for udev's or the kernel's (netlink)";
 }
 
 impl Hook {

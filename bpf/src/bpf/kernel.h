@@ -367,9 +367,21 @@ struct sock_cgroup_data___val {
 	__u64 val;
 };
 
-struct sock {
-	struct sock_cgroup_data sk_cgrp_data;
+typedef struct {
+	struct net *net;
+} possible_net_t;
+
+struct sock_common {
+	possible_net_t skc_net;
 };
+
+struct sock {
+	struct sock_common __sk_common;
+	struct sock_cgroup_data sk_cgrp_data;
+	unsigned short sk_protocol;
+};
+
+struct sk_buff;
 
 struct sock___val {
 	struct sock_cgroup_data___val sk_cgrp_data;

@@ -13,6 +13,7 @@
 const volatile __u32 host_mount_namespace = 0;
 const volatile __u32 host_ipc_namespace = 0;
 const volatile __u32 host_uts_namespace = 0;
+const volatile __u32 host_network_namespace = 0;
 
 static __always_inline __u32 current_mount_namespace(void)
 {
@@ -36,6 +37,13 @@ static __always_inline bool in_host_uts_namespace(void)
 
 	return !host_uts_namespace ||
 	       BPF_CORE_READ(task, nsproxy, uts_ns, ns.inum) == host_uts_namespace;
+}
+
+/* A socket stays in the one it was made in. */
+static __always_inline bool in_host_network_namespace(struct sock *sk)
+{
+	return !host_network_namespace ||
+	       BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) == host_network_namespace;
 }
 
 #endif

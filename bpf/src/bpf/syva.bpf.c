@@ -18,6 +18,7 @@
 #include "hook_maker.h"
 #include "hook_mount.h"
 #include "hook_mutate.h"
+#include "hook_netlink.h"
 #include "hook_notify.h"
 #include "hook_ptrace.h"
 #include "hook_socket.h"

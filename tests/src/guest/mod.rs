@@ -44,6 +44,7 @@ pub mod stage;
 pub mod systemd;
 mod sysv;
 pub mod tracer;
+mod uevents;
 mod uring;
 pub mod verify;
 

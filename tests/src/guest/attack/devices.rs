@@ -12,6 +12,7 @@ use super::host::opens;
 use super::sys::{self, call, text};
 use super::technique::{Technique, node};
 use crate::guest::disk_commands;
+use crate::guest::uevents::{self, From};
 
 pub const ALL: &[Technique] = &[
     node(
@@ -148,7 +149,22 @@ pub const ALL: &[Technique] = &[
         },
     )
     .lacking(NOWHERE),
+    node(
+        "a device's event by netlink, as if udev said it",
+        |_, _| uevents::forge(From::Udev),
+        |_, _| in_own_network(|| uevents::forge(From::Udev)),
+    ),
+    node(
+        "a device's event by netlink, as if the kernel said it",
+        |_, _| uevents::forge(From::Kernel),
+        |_, _| in_own_network(|| uevents::forge(From::Kernel)),
+    ),
 ];
+
+fn in_own_network(act: fn() -> io::Result<()>) -> io::Result<()> {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
+    act()
+}
 
 /// This kernel, or this machine, has no such device.
 const NOWHERE: &[i32] = &[libc::ENOENT, libc::ENXIO, libc::ENODEV];

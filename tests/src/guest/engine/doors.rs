@@ -48,6 +48,8 @@ const DOORS: &[(&str, Hook, &[Errno])] = &[
     ("decide-over-mount", Hook::PathNotify, &[]),
     ("decide-over-file-system", Hook::PathNotify, &[]),
     ("console-output", Hook::FileIoctl, &[]),
+    ("device-event", Hook::NetlinkSend, &[]),
+    ("device-event-of-udev", Hook::NetlinkSend, &[]),
     ("disk-command", Hook::FileIoctl, &[]),
     ("disk-command-by-ring", Hook::FileIoctl, &[]),
 ];
@@ -66,6 +68,8 @@ const FREE: &[&str] = &[
     "watch-opening",
     "sync-quotas",
     "printer-command",
+    "own-device-event",
+    "network-interfaces",
 ];
 
 pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {

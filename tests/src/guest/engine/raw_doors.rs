@@ -8,7 +8,7 @@ use std::path::Path;
 
 use nix::libc;
 
-use crate::guest::disk_commands;
+use crate::guest::{disk_commands, uevents};
 
 use super::raw_files::{
     HOSTS, Over, decide, in_copy, in_own_tmpfs, quotas_off, reconfigure, remount, sync_quotas,
@@ -72,6 +72,14 @@ pub fn perform(name: &Path) -> io::Result<()> {
             let own = nix::pty::openpty(None, None)?;
             terminal_call(own.slave.as_raw_fd(), libc::TIOCCONS, 0)
         }
+        "device-event" => uevents::forge(uevents::From::Kernel),
+        "device-event-of-udev" => uevents::forge(uevents::From::Udev),
+        "own-device-event" => {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;
+            uevents::forge(uevents::From::Kernel)
+        }
+        // By netlink too.
+        "network-interfaces" => Ok(nix::ifaddrs::getifaddrs().map(drop)?),
         "disk-command" => disk_commands::read(Path::new("/dev/nvme0")),
         "disk-command-by-ring" => disk_commands::read_by_ring(Path::new("/dev/ng0n1")),
         "printer-command" => disk_commands::printers(Path::new("/dev/null")),
