@@ -64,7 +64,7 @@ macro_rules! hooks {
 hooks! {
     FileOpen = 0, "file_open", File,
         "opening a file of another zone; opening to write what rules the node (`docs/decisions/0010-engine.md` lists it), another zone's \
-         cgroup, or another zone's task's file in /proc; a block device and others that are the node's, what debugs the kernel, and what shows a task's memory, also to \
+         cgroup, or another zone's task's file in /proc; a block device and others that are the node's, a terminal of another zone's or the host's session, what debugs the kernel, and what shows a task's memory, also to \
          read; a namespace by its handle";
     TaskKill = 1, "task_kill", Task, "sending a signal to a task of another zone or of the host";
     UnixStreamConnect = 2, "unix_stream_connect", Socket,

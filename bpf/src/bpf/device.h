@@ -28,12 +28,14 @@
 #define WATCHDOG_MINOR	    130 /* who opens it and ends has the machine start anew */
 #define NVRAM_MINOR	    144
 #define MICROCODE_MINOR	    184
+#define CUSE_MINOR	    203 /* makes devices for everyone */
 #define UINPUT_MINOR	    223
 #define MCELOG_MINOR	    227
 #define SNAPSHOT_MINOR	    231 /* the image for hibernation: all memory */
 #define BTRFS_CONTROL_MINOR 234
 #define MAPPER_MINOR	    236 /* makes disks of disks, and changes what the host's are made of */
 #define UHID_MINOR	    239
+#define USERIO_MINOR	    240
 
 static __always_inline bool is_node_minor(__u32 minor)
 {
@@ -41,12 +43,14 @@ static __always_inline bool is_node_minor(__u32 minor)
 	case WATCHDOG_MINOR:
 	case NVRAM_MINOR:
 	case MICROCODE_MINOR:
+	case CUSE_MINOR:
 	case UINPUT_MINOR:
 	case MCELOG_MINOR:
 	case SNAPSHOT_MINOR:
 	case BTRFS_CONTROL_MINOR:
 	case MAPPER_MINOR:
 	case UHID_MINOR:
+	case USERIO_MINOR:
 		return true;
 	default:
 		return false;

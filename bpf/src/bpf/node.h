@@ -9,6 +9,7 @@
 
 #include "proc.h"
 #include "syscall.h"
+#include "terminal.h"
 
 #define CGROUP_MAGIC	  0x27e0eb
 #define CGROUP2_MAGIC	  0x63677270
@@ -30,6 +31,7 @@
 #define FUSECTL_MAGIC	  0x65735543
 #define NFSD_MAGIC	  0x6e667364
 #define ECRYPTFS_MAGIC	  0xf15f
+#define DEVPTS_MAGIC	  0x1cd1
 
 static __always_inline bool is_cgroup_file(unsigned long magic)
 {
@@ -167,6 +169,10 @@ static __always_inline bool stake_in(enum hook hook, struct inode *inode, struct
 		return true;
 	case PROC_MAGIC:
 		return stake_in_proc(inode, dentry, writes, stake);
+	case DEVPTS_MAGIC:
+		/* One that was given to a task is its to use, and to change as well. */
+		return hook != HOOK_FILE_PERMISSION && !directory &&
+		       is_anothers_terminal(dentry, &stake->object);
 	case NSFS_MAGIC:
 		return is_opened_by_handle(current_syscall());
 	case SYSFS_MAGIC:

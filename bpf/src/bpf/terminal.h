@@ -47,4 +47,16 @@ static __always_inline bool zone_of_terminal(struct tty_struct *tty, __u32 *zone
 	return true;
 }
 
+/*
+ * Whether a pseudo-terminal's file leads to one that another session has: what is typed there can
+ * be read, and what is shown there be made up. That of the task's own session is for it to open,
+ * whoever leads that; one that is in no session is about to be taken.
+ */
+static __always_inline bool is_anothers_terminal(struct dentry *dentry, __u32 *zone)
+{
+	struct tty_struct *tty = BPF_CORE_READ(dentry, d_fsdata);
+
+	return tty && tty != controlling_terminal() && zone_of_terminal(tty, zone);
+}
+
 #endif

@@ -11,6 +11,28 @@ use super::technique::{Technique, node, zone_and_host};
 
 /// Each ends or changes the session of a victim.
 pub const ALL: &[Technique] = &[
+    zone_and_host("reading what is typed at its terminal", |it, _| {
+        let terminal = sys::open(
+            &it.terminal,
+            libc::O_RDONLY | libc::O_NOCTTY | libc::O_NONBLOCK,
+        )?;
+        match nix::unistd::read(&terminal, &mut [0; 64]) {
+            // Nobody has typed anything.
+            Err(nix::errno::Errno::EAGAIN) | Ok(_) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }),
+    zone_and_host("writing to its terminal", |it, _| {
+        nix::unistd::write(opened(it)?, b"\x07")?;
+        Ok(())
+    }),
+    zone_and_host(
+        "having everybody write to its terminal, by chmod(2)",
+        |it, _| {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(&it.terminal, PermissionsExt::from_mode(0o622))
+        },
+    ),
     zone_and_host("TIOCSTI on its terminal", |it, _| types(&opened(it)?)).lacking(WITHOUT_TYPING),
     zone_and_host(
         "TIOCSTI on its terminal, after taking it with TIOCSCTTY",

@@ -2,7 +2,7 @@
 //! and mounts, quotas, what is opened, terminals.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use syva_model::hook::Hook;
@@ -126,6 +126,7 @@ pub fn run(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
         world.allowed(checks, &claim, &two, "door", &[Path::new(door)])?;
     }
     terminals(checks, world)?;
+    terminals_files(checks, world)?;
     beginnings(checks, world)
 }
 
@@ -163,8 +164,61 @@ fn terminals(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Its file is opened, and given other rights, by whose session it is, and while it is nobody's.
+fn terminals_files(checks: &mut Checks, world: &mut World) -> Result<(), Failure> {
+    let (one, two, free) = (world.one.clone(), world.two.clone(), world.free.clone());
+    let (audited, privileged) = (world.audited.clone(), world.privileged.clone());
+    let pair = Pair::new(ZoneId::HOST, TWO);
+    for (action, hook) in [
+        ("open", Hook::FileOpen),
+        ("write", Hook::FileOpen),
+        ("chmod", Hook::InodeSetattr),
+    ] {
+        for (whose, holder) in [("a host's", &free), ("zone one's", &one)] {
+            let held = Held::by(holder)?;
+            let claim = format!("zone two: {action} of a terminal, {whose}");
+            world.refused(checks, &claim, hook, &two, action, &[&held.path])?;
+        }
+        let held = Held::by(&free)?;
+        let path = [held.path.as_path()];
+        for (who, cgroup) in [("a host task", &free), ("a privileged zone", &privileged)] {
+            let claim = format!("{who}: {action} of a terminal, a host's");
+            world.allowed(checks, &claim, cgroup, action, &path)?;
+        }
+        let (outcome, (denied, told), _) = world.watch(|| act(&audited, action, &path))?;
+        let quiet = denied.iter().sum::<u64>() == 0;
+        checks.that(
+            format!(
+                "an audited zone: {action} of a terminal, a host's: it goes on, and is counted"
+            ),
+            quiet && told[hook.index() as usize] == 1 && outcome == Outcome::Done,
+            format!("{outcome:?}, {told:?}"),
+        );
+        world.pairs.write(&MapWrite::PutPair(pair))?;
+        let claim = format!("zone two, in a pair with the host: {action} of a terminal, a host's");
+        world.allowed(checks, &claim, &two, action, &path)?;
+        world.pairs.write(&MapWrite::DropPair(pair))?;
+        let held = Held::by(&two)?;
+        let claim = format!("zone two: {action} of a terminal, its own");
+        world.allowed(checks, &claim, &two, action, &[&held.path])?;
+        let (_master, slave) = raw_doors::terminal()?;
+        let path = nix::unistd::ttyname(&slave)?;
+        let claim = format!("zone two: {action} of a terminal, nobody's");
+        world.allowed(checks, &claim, &two, action, &[&path])?;
+    }
+    let claim = "zone two, started by a host task: it opens the terminal of its session";
+    world.goes_on(checks, claim, || {
+        act(
+            &free,
+            "door-as-child",
+            &[Path::new("open-session-terminal"), &two],
+        )
+    })
+}
+
 /// A terminal that is somebody's.
 struct Held {
+    path: PathBuf,
     slave: File,
     _master: File,
     _holder: Background,
@@ -176,6 +230,7 @@ impl Held {
         let holder = begin_on(cgroup, "hold-terminal", &[], slave.try_clone()?)?;
         raw_doors::taken(&master)?;
         Ok(Held {
+            path: nix::unistd::ttyname(&slave)?,
             slave,
             _master: master,
             _holder: holder,

@@ -88,6 +88,7 @@ pub fn perform(name: &Path) -> io::Result<()> {
             nix::unistd::setsid()?;
             terminal_call(0, libc::TIOCSCTTY, 1)
         }
+        "open-session-terminal" => open_session_terminal(),
         "hang-up-terminal" => terminal_call(0, TIOCVHANGUP, 0),
         "hang-up-session" => call(libc::SYS_vhangup, &[]),
         "keyring-to-parent" => {
@@ -269,6 +270,16 @@ fn type_into(terminal: i32) -> io::Result<()> {
 fn take_terminal(terminal: i32) -> io::Result<()> {
     nix::unistd::setsid()?;
     terminal_call(terminal, libc::TIOCSCTTY, 0)
+}
+
+/// By its own file, which other sessions can find as well.
+fn open_session_terminal() -> io::Result<()> {
+    const TIOCGDEV: u64 = 0x8004_5432;
+    let mut device = 0_u32;
+    let terminal = File::open("/dev/tty")?;
+    terminal_call(terminal.as_raw_fd(), TIOCGDEV, &raw mut device as i64)?;
+    let path = format!("/dev/pts/{}", libc::minor(device.into()));
+    File::options().read(true).write(true).open(path).map(drop)
 }
 
 fn own_terminal() -> io::Result<nix::pty::OpenptyResult> {
