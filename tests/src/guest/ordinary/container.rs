@@ -77,6 +77,19 @@ pub fn run(checks: &mut Checks, core: &Setup) -> Result<(), Failure> {
             .map(drop)
         },
     )?;
+    undisturbed(checks, core, "a shell in it has a terminal", || {
+        let inside =
+            "tty; echo one >$(tty); echo two >/dev/tty; sh -c \"exec 3<>$(tty); echo three >&3\"";
+        let asked = format!("podman exec --tty packages sh -euc '{inside}'");
+        let command = asked.replace('\'', "'\\''");
+        let said = shell(&format!(
+            "script --quiet --return --command '{command}' /dev/null </dev/null"
+        ))?;
+        let missing = ["/dev/pts/", "one", "two", "three"]
+            .into_iter()
+            .find(|word| !said.contains(word));
+        missing.map_or(Ok(()), |word| Err(format!("no {word} in {said:?}").into()))
+    })?;
     undisturbed(checks, core, "the container stops", || {
         shell("podman rm --force --time 5 packages").map(drop)
     })

@@ -66,6 +66,17 @@ const SCRIPTS: &[(&str, &str)] = &[
              die unless $got eq \"shared\" && $? == 0'",
     ),
     (
+        "a terminal",
+        "cat >typescript.sh <<'END'
+         set -eu
+         test -t 0; stty size >/dev/null; tty | grep --quiet /dev/pts/
+         echo to its own file >$(tty); echo to its own name >/dev/tty; echo anew >/dev/stderr
+         mesg n || test $? = 1; (exec 3<>$(tty); echo from a child >&3); setsid sh -c 'exec 3<>$1; echo from elsewhere >&3' - $(tty)
+END
+         script --quiet --return --command 'bash typescript.sh' typescript </dev/null
+         for line in file name anew child elsewhere; do grep --quiet $line typescript; done",
+    ),
+    (
         "namespaces of its own",
         "unshare --mount --pid --fork --mount-proc --uts --ipc --net sh -c \
          'hostname inside; mount -t tmpfs none /mnt; echo text >/mnt/file; ps >/dev/null; umount /mnt'",
