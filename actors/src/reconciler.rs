@@ -23,7 +23,7 @@ use crate::drift::Drift;
 use crate::fanout::FanoutMsg;
 use crate::health::HealthMsg;
 use crate::standing::Standing;
-use crate::writer::WriterMsg;
+use crate::writer::{Look, WriterMsg};
 pub use own::OwnFiles;
 pub use owners::Owners;
 pub use work::{BEHIND, Desired, Notices, Report, Work};
@@ -123,8 +123,8 @@ impl ReconcilerState {
 
     /// The image rests on what claims' paths are: that the maps hold it is only half of the comparison. The
     /// writer alone knows the paths; one that is being restarted looks by itself.
-    fn have_paths_looked_at(&self) {
-        let _ = self.writer.cast(WriterMsg::Look);
+    fn have_paths_looked_at(&self, who: Look) {
+        let _ = self.writer.cast(WriterMsg::Look(who));
     }
 
     fn take(&mut self, message: ReconcilerMsg, myself: &ActorRef<ReconcilerMsg>) {
@@ -137,13 +137,13 @@ impl ReconcilerState {
             }
             ReconcilerMsg::Compare(reply) => {
                 answer(reply, work.compare(owners));
-                self.have_paths_looked_at();
+                self.have_paths_looked_at(Look::Asked);
             }
             ReconcilerMsg::Alive(reply) => answer(reply, ()),
             ReconcilerMsg::Nudge => work.tick(owners),
             ReconcilerMsg::Tick => {
                 work.tick(owners);
-                self.have_paths_looked_at();
+                self.have_paths_looked_at(Look::Routine);
                 myself.send_after(self.interval, || ReconcilerMsg::Tick);
             }
             ReconcilerMsg::Retry => {

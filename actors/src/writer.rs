@@ -31,8 +31,8 @@ use crate::resolve::{self, links::news};
 use crate::standing::Standing;
 use crate::vantage::Vantage;
 pub use desk::{Desk, Enforcer, Glance, JOURNAL, REFUSED, Surroundings};
-pub use lookout::{LOST, Looked, NOT_FOLLOWED, UNSEEN};
-use lookout::{Lookouts, settle};
+use lookout::Lookouts;
+pub use lookout::{LOST, Look, Looked, NOT_FOLLOWED, UNSEEN};
 
 /// A question about the state, answered between two batches: it waits for the batch in hand, and does not
 /// cut that short, or those who ask would take from those who command what sharing a flush gains.
@@ -62,7 +62,7 @@ pub enum WriterMsg {
     /// The reconciler was started and knows nothing.
     HandOver,
     /// Have the claims' paths looked at.
-    Look,
+    Look(Look),
     /// They were.
     Looked(Box<Looked>),
 }
@@ -211,6 +211,13 @@ impl WriterState {
         Ok(refused)
     }
 
+    /// On a journal that is refused there is nobody to follow what is seen.
+    fn look(&mut self, who: Look, myself: &ActorRef<WriterMsg>) {
+        if self.desk.refusal().is_none() {
+            self.lookouts.begin(who, self.desk.state(), myself);
+        }
+    }
+
     /// The claims' paths were looked at: what is other than it was becomes an entry.
     fn looked(
         &mut self,
@@ -244,9 +251,11 @@ impl WriterState {
             if let Some(command) = news.command.take() {
                 self.take(command, own_peer(), Ticket::own(), myself)?;
             }
-            settle(store, news);
+            self.lookouts.settle(store, news);
         }
-        self.lookouts.go_on(self.desk.state(), myself);
+        if self.lookouts.is_asked_for() {
+            self.look(Look::Asked, myself);
+        }
         Ok(())
     }
 
@@ -355,7 +364,7 @@ impl Actor for Writer {
         block_in_place(|| desk.begin(own, &own_peer(), &mut reconciler))?;
         lookouts.tell(desk.state());
         // What happened to paths while nobody looked is not left to the timer.
-        myself.cast(WriterMsg::Look)?;
+        myself.cast(WriterMsg::Look(Look::Routine))?;
         Ok(WriterState::new(desk, reconciler, lookouts))
     }
 
@@ -406,8 +415,7 @@ impl Actor for Writer {
                 let (desk, reconciler) = (&mut state.desk, &mut state.reconciler);
                 block_in_place(|| desk.hand_over(reconciler));
             }
-            WriterMsg::Look if state.desk.refusal().is_some() => {}
-            WriterMsg::Look => state.lookouts.begin(state.desk.state(), &myself),
+            WriterMsg::Look(who) => state.look(who, &myself),
             WriterMsg::Looked(looked) => state.looked(*looked, &myself)?,
         }
         Ok(())

@@ -122,7 +122,7 @@ hooks! {
         "typing into a terminal whose session is another zone's or the host's (TIOCSTI, TIOCLINUX), taking it from that session or hanging \
          it up (TIOCSCTTY, TIOCVHANGUP), the console's output (TIOCCONS); finding namespaces of mounts one after the other \
          (NS_MNT_GET_NEXT); freezing, trimming, shutting down or resizing a file system; giving a \
-         disk a command (NVMe's, SG_IO, by io_uring too)";
+         disk a command (NVMe's, SG_IO, by io_uring too); what consoles' keys say (KDSKBENT, KDSKBSENT); what a screen shows (GETFB)";
     Settime = 32, "settime", Node, "setting the clock";
     Syslog = 33, "syslog", Node, "clearing the kernel's log, or silencing its console";
     TaskSetnice = 34, "task_setnice", Task, "changing the priority of a task of another zone or of the host";
@@ -152,14 +152,14 @@ hooks! {
         "changing the options of a file system that is on a block device, or that the host has mounted as well";
     Capable = 48, "capable", Node,
         "what nothing but a capability stands before: opening by handles, removing modules, rebooting, process accounting, audit, swap, the clock's rate, \
-         the host's name, attributes of its mounts, hanging up the session of another zone or of the host (vhangup)";
+         the host's name, attributes of its mounts, hanging up the session of another zone or of the host (vhangup), a keyboard at a terminal of one's own (TIOCSETD)";
     PerfEventAlloc = 49, "perf_event_alloc", Task, "watching a task of another zone (perf_event_open)";
     PathNotify = 50, "path_notify", File,
         "watching a file of another zone, or all of a file system that holds claims (inotify, fanotify); deciding over what is opened where \
          the host opens files too (fanotify's permission events)";
     Quotactl = 51, "quotactl", Node, "changing a file system's quotas";
     NetlinkSend = 52, "netlink_send", Node,
-        "sending events of devices in the host's network namespace, which pass for udev's or the kernel's (netlink)";
+        "sending events of devices in the host's network namespace, which pass for udev's or the kernel's (netlink); iSCSI's";
 }
 
 impl Hook {

@@ -8,7 +8,7 @@ use ractor::ActorRef;
 use syva_model::command::Command;
 use syva_model::kernel::{LinkStore, Linked};
 use syva_model::state::State;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::WriterMsg;
 use crate::address::Address;
@@ -35,21 +35,14 @@ fn noted(store: Arc<dyn LinkStore>) -> Option<(Vec<Linked>, Arc<dyn LinkStore>)>
     }
 }
 
-/// Has the kernel forget and know what the state says of names outside claims. What fails is found again by
-/// the next pass.
-pub(super) fn settle(store: Arc<dyn LinkStore>, news: News) {
-    if news.void.is_empty() && news.missing.is_empty() {
-        return;
+fn settle(store: &dyn LinkStore, news: &News) {
+    let settled = store.forget(&news.void).and(match news.missing.is_empty() {
+        true => Ok(()),
+        false => store.restore(&news.missing),
+    });
+    if let Err(error) = settled {
+        tracing::warn!(%error, "the kernel's record of names outside claims is not as it should be");
     }
-    drop(spawn_blocking(move || {
-        let settled = store.forget(&news.void).and(match news.missing.is_empty() {
-            true => Ok(()),
-            false => store.restore(&news.missing),
-        });
-        if let Err(error) = settled {
-            tracing::warn!(%error, "the kernel's record of names outside claims is not as it should be");
-        }
-    }));
 }
 
 /// The health reason while claims are lost: their paths lead to nothing that can be claimed.
@@ -64,6 +57,15 @@ pub const NOT_FOLLOWED: &str = "claims_not_followed";
 const LATE: Duration = Duration::from_secs(600);
 /// How many lost claims health names.
 const NAMED: usize = 4;
+
+/// Who has paths looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// The timer, or a start: if a pass is under way, that is enough.
+    Routine,
+    /// Somebody who is to be shown what has changed until now, which may be behind where a pass is.
+    Asked,
+}
 
 /// What a pass brings back.
 pub struct Looked {
@@ -81,8 +83,10 @@ pub(super) struct Lookouts {
     /// Away while a pass is under way.
     lookout: Option<Lookout>,
     since: Instant,
-    /// One was asked for meanwhile: what has changed since may be behind where this one is.
-    another: bool,
+    /// One was asked for meanwhile.
+    asked: bool,
+    /// The kernel is being told what the last pass found.
+    settling: Option<JoinHandle<()>>,
     /// The paths, as of that entry.
     watched: (u64, Arc<Vec<Watched>>),
     loader: Address<LoaderMsg>,
@@ -103,7 +107,8 @@ impl Lookouts {
         Lookouts {
             lookout: Some(Lookout::default()),
             since: Instant::now(),
-            another: false,
+            asked: false,
+            settling: None,
             watched: (0, Arc::default()),
             loader,
             vantage,
@@ -113,10 +118,10 @@ impl Lookouts {
         }
     }
 
-    /// Has every path looked at, after the pass that is under way if there is one.
-    pub(super) fn begin(&mut self, state: &State, myself: &ActorRef<WriterMsg>) {
+    /// Has every path looked at, by another pass after the one that is under way if that was asked for.
+    pub(super) fn begin(&mut self, who: Look, state: &State, myself: &ActorRef<WriterMsg>) {
         let Some(mut lookout) = self.lookout.take() else {
-            self.another = true;
+            self.asked |= who == Look::Asked;
             if self.since.elapsed() > LATE {
                 let words = "claims' paths are not looked at: one of them leads to a file system that does \
                              not answer";
@@ -126,14 +131,19 @@ impl Lookouts {
             }
             return;
         };
-        (self.since, self.another) = (Instant::now(), false);
+        (self.since, self.asked) = (Instant::now(), false);
         if self.watched.0 != state.seq() {
             self.watched = (state.seq(), Arc::new(watched(state)));
         }
         let watched = Arc::clone(&self.watched.1);
         let (loader, vantage) = (self.loader.clone(), self.vantage.clone());
         let (own, myself) = (Arc::clone(&self.engines_own), myself.clone());
+        let settling = self.settling.take();
         tokio::spawn(async move {
+            if let Some(settling) = settling {
+                // An error: it panicked, and this pass finds what it left.
+                let _ = settling.await;
+            }
             let (mut sightings, mut linked, mut failed) = (Vec::new(), None, false);
             // While the loader is being restarted nothing can be identified: the next pass will.
             if let Ok(Ok(prober)) = loader.call(LoaderMsg::Prober).await {
@@ -192,10 +202,16 @@ impl Lookouts {
         command(state, sightings)
     }
 
-    /// The pass that has ended is done with: the next, if one was asked for meanwhile.
-    pub(super) fn go_on(&mut self, state: &State, myself: &ActorRef<WriterMsg>) {
-        if self.another {
-            self.begin(state, myself);
+    /// Whether a pass was asked for while the last was under way.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.asked
+    }
+
+    /// Has the kernel forget and know what the state says of names outside claims, before the next pass asks
+    /// it. What fails is found again by that.
+    pub(super) fn settle(&mut self, store: Arc<dyn LinkStore>, news: News) {
+        if !news.void.is_empty() || !news.missing.is_empty() {
+            self.settling = Some(spawn_blocking(move || settle(&*store, &news)));
         }
     }
 

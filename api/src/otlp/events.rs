@@ -56,21 +56,24 @@ pub(crate) async fn hand_over(
         mut denials,
         mut drift,
     } = outflow;
-    let taken = async {
-        while let Some(happened) = tokio::select! {
-            denial = denials.recv() => denial.map(Happened::Denial),
-            drift = drift.recv() => drift.map(Happened::Drift),
-        } {
-            accounts.handed_over(Signal::Logs, 1);
-            if queue.try_send(happened).is_err() {
-                accounts.dropped(Signal::Logs, 1);
-            }
+    let hand_over = |happened| {
+        accounts.handed_over(Signal::Logs, 1);
+        if queue.try_send(happened).is_err() {
+            accounts.dropped(Signal::Logs, 1);
         }
     };
-    tokio::select! {
-        () = taken => {}
-        // An error: nobody is left to stop it, which is the same.
-        _ = stopped.wait_for(|stopped| *stopped) => {}
+    loop {
+        tokio::select! {
+            Some(denial) = denials.recv() => hand_over(Happened::Denial(denial)),
+            Some(drift) = drift.recv() => hand_over(Happened::Drift(drift)),
+            // An error: nobody is left to stop it, which is the same.
+            _ = stopped.wait_for(|stopped| *stopped), if !denials.is_closed() => {
+                // No more is let in; what is in is taken out.
+                denials.close();
+                drift.close();
+            }
+            else => return,
+        }
     }
 }
 

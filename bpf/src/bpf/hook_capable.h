@@ -38,7 +38,7 @@
 #define NR_CLOCK_ADJTIME      305
 #define NR_CLOCK_ADJTIME_32   NR_32(343)
 #define NR_CLOCK_ADJTIME64_32 NR_32(405)
-/* Of a clock that is a device, to set it. */
+/* Of a clock that is a device, to set it; of a terminal. */
 #define NR_IOCTL	      16
 #define NR_IOCTL_32	      NR_32(54)
 #define NR_IOCTL_X32	      514
@@ -78,6 +78,11 @@ static __always_inline int without_inspecting(const struct subject *subject)
 	return refused;
 }
 
+static __always_inline bool is_ioctl(__u32 call)
+{
+	return call == NR_IOCTL || call == NR_IOCTL_32 || call == NR_IOCTL_X32;
+}
+
 /*
  * The clock's rate, and the hardware's clock. Not what else asks for CAP_SYS_TIME: settime(2) has a
  * hook, and the offsets of a namespace of time are its own.
@@ -90,13 +95,21 @@ static __always_inline bool rules_clock(__u32 call)
 	case NR_CLOCK_ADJTIME:
 	case NR_CLOCK_ADJTIME_32:
 	case NR_CLOCK_ADJTIME64_32:
-	case NR_IOCTL:
-	case NR_IOCTL_32:
-	case NR_IOCTL_X32:
 		return true;
 	default:
-		return false;
+		return is_ioctl(call);
 	}
+}
+
+/*
+ * What a terminal of one's own becomes by its line discipline: with CAP_SYS_ADMIN the port that a
+ * keyboard is at (serport), whose keys are the host's. The lines of networks ask for CAP_NET_ADMIN.
+ */
+#define TIOCSETD 0x5423
+
+static __always_inline bool makes_port(__u32 call)
+{
+	return is_ioctl(call) && second_argument() == TIOCSETD;
 }
 
 /*
@@ -122,7 +135,7 @@ static __always_inline bool rules_node(__u32 call)
 	case NR_OPEN_TREE_ATTR_32:
 		return current_mount_namespace() == host_mount_namespace;
 	default:
-		return is_opened_by_handle(call);
+		return is_opened_by_handle(call) || makes_port(call);
 	}
 }
 

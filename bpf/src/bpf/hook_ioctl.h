@@ -9,6 +9,7 @@
 #include "terminal.h"
 
 /* The types of the commands that are looked at; all else costs no more than looking at the type. */
+#define OF_CONSOLES	0x4b
 #define OF_TERMINALS	0x54
 #define OF_FILE_SYSTEMS 0x58
 #define OF_EXT4		0x66
@@ -16,9 +17,12 @@
 
 static __always_inline bool is_looked_at(unsigned int cmd)
 {
-	__u8 type = cmd >> 8;
+	__u8 type = cmd >> 8, number = cmd;
 
-	return type == OF_TERMINALS || type == OF_FILE_SYSTEMS || type == OF_EXT4 ||
+	/* Who draws gives many commands. */
+	if (type == OF_GRAPHICS)
+		return number == DRM_MODE_GETFB || number == DRM_MODE_GETFB2;
+	return type == OF_TERMINALS || type == OF_CONSOLES || type == OF_FILE_SYSTEMS || type == OF_EXT4 ||
 	       type == OF_NAMESPACES || type == OF_NVME || type == OF_SCSI;
 }
 
@@ -28,6 +32,25 @@ static __always_inline bool is_looked_at(unsigned int cmd)
 #define TIOCLINUX   0x541c
 #define TIOCCONS    0x541d
 #define TIOCVHANGUP 0x5437
+
+/* Of virtual consoles: what their keys say, on all of them. */
+#define KDSKBENT     0x4b47
+#define KDSKBSENT    0x4b49
+#define KDSKBDIACR   0x4b4b
+#define KDSETKEYCODE 0x4b4d
+#define KDSKBDIACRUC 0x4bfb
+
+/* Serial lines have the same. */
+#define TTY_MAJOR    4
+#define SERIAL_MINOR 64
+
+static __always_inline bool is_virtual_console(struct tty_struct *tty)
+{
+	struct tty_driver *driver = BPF_CORE_READ(tty, driver);
+
+	return BPF_CORE_READ(driver, major) == TTY_MAJOR &&
+	       BPF_CORE_READ(driver, minor_start) < SERIAL_MINOR;
+}
 
 /* Of namespaces, without their size, which grows. */
 #define NS_MNT_GET_NEXT 0xb70b
@@ -111,7 +134,8 @@ static __always_inline bool goes_to_next(struct inode *inode, __u16 kind)
  * Whoever reads there takes what is typed, or pasted into a console, for its user's. One that is in
  * no session is the host's then. Which session a terminal is of is itself changed: with
  * CAP_SYS_ADMIN it is taken from another (TIOCSCTTY), or that one is hung up. One that is in no
- * session is for anyone to take. What the kernel says to its console, TIOCCONS has said elsewhere.
+ * session is for anyone to take. What the kernel says to its console, TIOCCONS has said elsewhere; a
+ * key of the consoles can be given a line to type.
  */
 static __always_inline bool concerns_terminal(struct file *file, unsigned int cmd, __u32 *object)
 {
@@ -131,6 +155,13 @@ static __always_inline bool concerns_terminal(struct file *file, unsigned int cm
 		return tty && zone_of_terminal(tty, object);
 	case TIOCCONS:
 		return terminal_of(file);
+	case KDSKBENT:
+	case KDSKBSENT:
+	case KDSKBDIACR:
+	case KDSETKEYCODE:
+	case KDSKBDIACRUC:
+		tty = terminal_of(file);
+		return tty && is_virtual_console(tty);
 	default:
 		return false;
 	}
@@ -149,7 +180,8 @@ static __always_inline int controls(struct file *file, unsigned int cmd, int ret
 		return 0;
 	inode = file->f_inode;
 	if (!concerns_terminal(file, cmd, &object) && !goes_to_next(inode, cmd) &&
-	    !rules_file_system(inode, cmd) && !passes_to_disk(inode, cmd))
+	    !rules_file_system(inode, cmd) && !passes_to_disk(inode, cmd) &&
+	    !shows_screen(inode, cmd))
 		return 0;
 	return judge_node(HOOK_FILE_IOCTL, &subject, object, cmd,
 			  (const char *)BPF_CORE_READ(file, f_path.dentry, d_name.name));

@@ -41,6 +41,8 @@ struct kernel_siginfo;
 /* Of x86_64. */
 struct pt_regs {
 	unsigned long bx;
+	unsigned long cx;
+	unsigned long si;
 	unsigned long di;
 	unsigned long orig_ax;
 };
@@ -305,7 +307,14 @@ struct perf_event {
 	} hw;
 };
 
+/* Its type is an enumeration in 7.3, and a number before. */
+struct tty_driver {
+	int major;
+	int minor_start;
+};
+
 struct tty_struct {
+	struct tty_driver *driver;
 	struct pid *session;
 };
 

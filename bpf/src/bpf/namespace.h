@@ -42,6 +42,8 @@ static __always_inline bool in_host_uts_namespace(void)
 /* A socket stays in the one it was made in. */
 static __always_inline bool in_host_network_namespace(struct sock *sk)
 {
+	if (!bpf_core_field_exists(sk->__sk_common.skc_net.net))
+		return true; /* a kernel without such namespaces */
 	return !host_network_namespace ||
 	       BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum) == host_network_namespace;
 }

@@ -170,7 +170,8 @@ static __always_inline bool stake_in(enum hook hook, struct inode *inode, struct
 	case PROC_MAGIC:
 		return stake_in_proc(inode, dentry, writes, stake);
 	case DEVPTS_MAGIC:
-		/* One that was given to a task is its to use, and to change as well. */
+		/* One that was given to a task is its to use; whose it is, and for whom, is not
+		 * its to change: how it came by it is not known then. */
 		return hook != HOOK_FILE_PERMISSION && !directory &&
 		       is_anothers_terminal(dentry, &stake->object);
 	case NSFS_MAGIC:

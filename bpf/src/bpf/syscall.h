@@ -65,4 +65,10 @@ static __always_inline __u32 first_argument(void)
 	return is_narrow() ? REGISTER(bx) : REGISTER(di);
 }
 
+/* The second: of ioctl(2), the command. */
+static __always_inline __u32 second_argument(void)
+{
+	return is_narrow() ? REGISTER(cx) : REGISTER(si);
+}
+
 #endif

@@ -13,8 +13,8 @@ use super::uring;
 /// The numbers of ioctl(2) for NVMe, and of io_uring.
 const NVME_IO_COMMAND: u64 = 0xc048_4e43;
 const NVME_URING_IO: u32 = 0xc048_4e80;
-/// A printer's, whose type is NVMe's: LPGETSTATUS's neighbour, of which no device but a printer knows.
-const PRINTERS: u64 = 0x4e01;
+/// A scanner's, whose type is NVMe's, and of which no other device knows.
+const SCANNERS: u64 = 0x4e01;
 
 const BLOCK: usize = 512;
 
@@ -64,10 +64,10 @@ pub fn read(controller: &Path) -> io::Result<()> {
 }
 
 /// Asks what has the same type and is none for a disk: the device says that it does not know it.
-pub fn printers(device: &Path) -> io::Result<()> {
+pub fn scanners(device: &Path) -> io::Result<()> {
     let file = File::open(device)?;
     // SAFETY: the number is passed as it is, and nothing behind it.
-    let done = unsafe { libc::ioctl(file.as_raw_fd(), PRINTERS, 0) };
+    let done = unsafe { libc::ioctl(file.as_raw_fd(), SCANNERS, 0) };
     match io::Error::last_os_error() {
         _ if done == 0 => Ok(()),
         error if error.raw_os_error() == Some(libc::ENOTTY) => Ok(()),

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 /// Modules the suites may ask for. Those a kernel has built in are simply not there.
-pub const KEPT: [&str; 11] = [
+pub const KEPT: [&str; 14] = [
     "virtio_pci",
     "virtio_blk",
     "dm_mod",
     "evdev",
     "softdog",
     "msr",
+    "loop",
+    "serport",
+    "uinput",
     "overlay",
     "btrfs",
     "ext4",

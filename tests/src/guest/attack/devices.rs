@@ -109,6 +109,34 @@ pub const ALL: &[Technique] = &[
     )
     .lacking(NOWHERE),
     node(
+        "a keyboard at a terminal of one's own (TIOCSETD)",
+        |_, _| {
+            const N_MOUSE: i32 = 2;
+            sets_line(N_MOUSE)
+        },
+        |_, _| {
+            const N_TTY: i32 = 0;
+            sets_line(N_TTY)
+        },
+    )
+    .lacking(&[libc::EINVAL]),
+    node(
+        "what a key of the host's consoles types (KDSKBSENT)",
+        |_, _| {
+            names_key(&sys::open(
+                Path::new("/dev/tty1"),
+                libc::O_RDWR | libc::O_NOCTTY,
+            )?)
+        },
+        |_, _| {
+            after_the_hooks(
+                names_key(&nix::pty::openpty(None, None)?.slave),
+                libc::ENOTTY,
+            )
+        },
+    )
+    .lacking(NOWHERE),
+    node(
         "what is on the host's screen",
         |_, _| opens("/dev/vcs"),
         |_, _| opens("/dev/full"),
@@ -136,7 +164,7 @@ pub const ALL: &[Technique] = &[
     node(
         "a command to an NVMe disk by ioctl(2)",
         |_, _| disk_commands::read(Path::new("/dev/nvme0")),
-        |_, _| disk_commands::printers(Path::new("/dev/null")),
+        |_, _| disk_commands::scanners(Path::new("/dev/null")),
     )
     .lacking(NOWHERE),
     node(
@@ -160,6 +188,28 @@ pub const ALL: &[Technique] = &[
         |_, _| in_own_network(|| uevents::forge(From::Kernel)),
     ),
 ];
+
+/// Has a pseudo-terminal of its own treated as that kind of line.
+fn sets_line(discipline: i32) -> io::Result<()> {
+    let own = nix::pty::openpty(None, None)?;
+    let discipline = discipline.to_ne_bytes();
+    let asked = [
+        sys::fd(&own.slave),
+        (libc::TIOCSETD as u32).into(),
+        discipline.as_slice().into(),
+    ];
+    call(libc::SYS_ioctl, asked).map(drop)
+}
+
+/// Gives a key that no keyboard has something to type.
+fn names_key(console: &std::os::fd::OwnedFd) -> io::Result<()> {
+    const KDSKBSENT: u32 = 0x4b49;
+    // `struct kbsentry`: the function's number, and what it types.
+    let mut entry = [0_u8; 513];
+    (entry[0], entry[1]) = (200, b'x');
+    let asked = [sys::fd(console), KDSKBSENT.into(), entry.as_slice().into()];
+    call(libc::SYS_ioctl, asked).map(drop)
+}
 
 fn in_own_network(act: fn() -> io::Result<()>) -> io::Result<()> {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET)?;

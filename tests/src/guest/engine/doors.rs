@@ -48,6 +48,7 @@ const DOORS: &[(&str, Hook, &[Errno])] = &[
     ("decide-over-mount", Hook::PathNotify, &[]),
     ("decide-over-file-system", Hook::PathNotify, &[]),
     ("console-output", Hook::FileIoctl, &[]),
+    ("key-string", Hook::FileIoctl, &[]),
     ("device-event", Hook::NetlinkSend, &[]),
     ("device-event-of-udev", Hook::NetlinkSend, &[]),
     ("disk-command", Hook::FileIoctl, &[]),
@@ -67,7 +68,7 @@ const FREE: &[&str] = &[
     "decide-over-own-opening",
     "watch-opening",
     "sync-quotas",
-    "printer-command",
+    "scanner-command",
     "own-device-event",
     "network-interfaces",
 ];

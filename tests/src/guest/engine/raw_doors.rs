@@ -72,6 +72,7 @@ pub fn perform(name: &Path) -> io::Result<()> {
             let own = nix::pty::openpty(None, None)?;
             terminal_call(own.slave.as_raw_fd(), libc::TIOCCONS, 0)
         }
+        "key-string" => key_string(),
         "device-event" => uevents::forge(uevents::From::Kernel),
         "device-event-of-udev" => uevents::forge(uevents::From::Udev),
         "own-device-event" => {
@@ -82,7 +83,7 @@ pub fn perform(name: &Path) -> io::Result<()> {
         "network-interfaces" => Ok(nix::ifaddrs::getifaddrs().map(drop)?),
         "disk-command" => disk_commands::read(Path::new("/dev/nvme0")),
         "disk-command-by-ring" => disk_commands::read_by_ring(Path::new("/dev/ng0n1")),
-        "printer-command" => disk_commands::printers(Path::new("/dev/null")),
+        "scanner-command" => disk_commands::scanners(Path::new("/dev/null")),
         "type-into-terminal" => type_into(0),
         "take-terminal" => {
             nix::unistd::setsid()?;
@@ -223,6 +224,16 @@ fn set_name() -> io::Result<()> {
         libc::SYS_sethostname,
         &[name.as_ptr() as i64, name.len() as i64],
     )
+}
+
+/// Gives a key of the virtual consoles, which no keyboard has, something to type.
+fn key_string() -> io::Result<()> {
+    const KDSKBSENT: u64 = 0x4b49;
+    let console = File::options().read(true).write(true).open("/dev/tty1")?;
+    // `struct kbsentry`: the function's number, and what it types.
+    let mut entry = [0_u8; 513];
+    (entry[0], entry[1]) = (200, b'x');
+    terminal_call(console.as_raw_fd(), KDSKBSENT, entry.as_ptr() as i64)
 }
 
 /// Takes from the root's mount an attribute that it has not.
