@@ -26,6 +26,9 @@ pub const BUILD: Build = Build {
     git_sha: "abcdef",
 };
 
+/// Something that never comes; on a busy machine what comes may take long.
+const DEADLINE: Duration = Duration::from_secs(120);
+
 /// What leaves only the logs.
 pub const LOGS_ONLY: [(&str, &str); 2] = [
     ("OTEL_METRICS_EXPORTER", "none"),
@@ -100,7 +103,7 @@ impl Exporting {
     }
 
     pub async fn until(&self, what: &str, so: impl Fn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + DEADLINE;
         while !so() {
             assert!(Instant::now() < deadline, "{what}: {:?}", self.flow());
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -311,28 +314,35 @@ async fn what_does_not_fit_the_queue_or_is_refused_is_counted_to_the_last() {
     assert_eq!(flow.confirmed + flow.dropped + lost, 80_000);
 }
 
+/// More than a new subscriber is told of what was before it.
+const DENIED: u64 = 5_000;
+
+/// Denied on a node that does not export yet, and given to everyone.
+async fn denied(node: &Node) {
+    for number in 0..DENIED {
+        node.memory.emit(event(node, number));
+    }
+    let deadline = Instant::now() + DEADLINE;
+    while last_denied(node).await != Some(event(node, DENIED - 1)) {
+        assert!(Instant::now() < deadline, "the ring is not read");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(node.engine.events_dropped(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happened_before_export_began_is_exported() {
     let (shelf, addr) = (Shelf::default(), free_addr().await);
     shelf.open(addr).await;
-    // More than a new subscriber is told of what was before it.
-    const DENIED: u64 = 5_000;
-    let exporting = Exporting::start_after(otlp(format!("http://{addr}"), true), async |node| {
+    let otlp = otlp(format!("http://{addr}"), true);
+    let exporting = Exporting::start_after(otlp, async |node| {
         node.zone("web").await;
         node.memory.tamper(|image| {
             let row = image.zones.get_mut(&ZoneId(1)).expect("web");
             row.privileged = true;
         });
         assert_eq!(node.engine.reconcile().await.expect("done").repaired(), 1);
-        for number in 0..DENIED {
-            node.memory.emit(event(node, number));
-        }
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while last_denied(node).await != Some(event(node, DENIED - 1)) {
-            assert!(Instant::now() < deadline, "the ring is not read");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        assert_eq!(node.engine.events_dropped(), 0);
+        denied(node).await;
     });
     let exporting = exporting.await;
     exporting
@@ -344,6 +354,16 @@ async fn what_happened_before_export_began_is_exported() {
     let flow = exporting.stop().await;
     let told = (flow.handed_over, flow.confirmed, flow.dropped);
     assert_eq!(told, (DENIED + 1, DENIED + 1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_not_been_taken_over_at_the_end_is_counted() {
+    let addr = free_addr().await;
+    let otlp = otlp(format!("http://{addr}"), true);
+    let exporting = Exporting::start_after(otlp, denied).await;
+    let flow = exporting.stop().await;
+    let told = (flow.handed_over, flow.confirmed, flow.dropped);
+    assert_eq!(told, (DENIED, 0, DENIED));
 }
 
 /// The last event that the fan-out has given to everyone.
