@@ -12,7 +12,7 @@
 #include <bpf/bpf_helpers.h>
 
 #define MAJOR(device) ((device) >> 20)
-#define MINOR(device) ((device) & 0xfffff)
+#define MINOR(device) ((device)&0xfffff)
 
 #define MEMORY_MAJOR	   1
 #define CONSOLES_MAJOR	   7 /* vcs: what is on the screen */

@@ -22,8 +22,8 @@ static __always_inline bool is_looked_at(unsigned int cmd)
 	/* Who draws gives many commands. */
 	if (type == OF_GRAPHICS)
 		return number == DRM_MODE_GETFB || number == DRM_MODE_GETFB2;
-	return type == OF_TERMINALS || type == OF_CONSOLES || type == OF_FILE_SYSTEMS || type == OF_EXT4 ||
-	       type == OF_NAMESPACES || type == OF_NVME || type == OF_SCSI;
+	return type == OF_TERMINALS || type == OF_CONSOLES || type == OF_FILE_SYSTEMS ||
+	       type == OF_EXT4 || type == OF_NAMESPACES || type == OF_NVME || type == OF_SCSI;
 }
 
 /* Of terminals. */
@@ -134,8 +134,8 @@ static __always_inline bool goes_to_next(struct inode *inode, __u16 kind)
  * Whoever reads there takes what is typed, or pasted into a console, for its user's. One that is in
  * no session is the host's then. Which session a terminal is of is itself changed: with
  * CAP_SYS_ADMIN it is taken from another (TIOCSCTTY), or that one is hung up. One that is in no
- * session is for anyone to take. What the kernel says to its console, TIOCCONS has said elsewhere; a
- * key of the consoles can be given a line to type.
+ * session is for anyone to take. What the kernel says to its console, TIOCCONS has said elsewhere;
+ * a key of the consoles can be given a line to type.
  */
 static __always_inline bool concerns_terminal(struct file *file, unsigned int cmd, __u32 *object)
 {

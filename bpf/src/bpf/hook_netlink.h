@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Devices by netlink, and events of them. What is sent to a group goes to everybody who listens in the
- * network namespace, and is taken for udev's if root sent it: systemd starts the units that it
+ * Devices by netlink, and events of them. What is sent to a group goes to everybody who listens in
+ * the network namespace, and is taken for udev's if root sent it: systemd starts the units that it
  * names. What is sent to the kernel it sends on as its own (since 4.18), and udev loads the modules
  * that it names. iSCSI's makes and takes away disks. Nearly all else of netlink is the network's,
  * and so the namespace's; of generic netlink's families, whose numbers are handed out, those of
