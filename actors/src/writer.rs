@@ -3,6 +3,7 @@
 
 pub mod desk;
 mod lookout;
+mod ticket;
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::block_in_place;
 use tracing::Span;
 
-use crate::address::{Address, answer};
+use crate::address::Address;
 use crate::atlas::Atlas;
 use crate::control::ControlMsg;
 use crate::health::HealthMsg;
@@ -33,6 +34,7 @@ use crate::vantage::Vantage;
 pub use desk::{Desk, Enforcer, Glance, JOURNAL, REFUSED, Surroundings};
 use lookout::Lookouts;
 pub use lookout::{LOST, Look, Looked, NOT_FOLLOWED, UNSEEN};
+use ticket::Ticket;
 
 /// A question about the state, answered between two batches: it waits for the batch in hand, and does not
 /// cut that short, or those who ask would take from those who command what sharing a flush gains.
@@ -89,35 +91,6 @@ pub struct WriterArgs {
     pub atlas: Atlas,
     /// Where the maps stand.
     pub standing: Arc<Standing>,
-}
-
-/// Whom to answer. The daemon's own commands have nobody waiting.
-struct Ticket {
-    reply: Option<RpcReplyPort<Result<Done, CommandError>>>,
-    span: Span,
-    _permit: Option<OwnedSemaphorePermit>,
-}
-
-impl Ticket {
-    /// Of a command of the daemon's own.
-    fn own() -> Ticket {
-        Ticket {
-            reply: None,
-            span: Span::none(),
-            _permit: None,
-        }
-    }
-
-    fn answer(self, outcome: Result<Done, CommandError>) {
-        match self.reply {
-            Some(reply) => answer(reply, outcome),
-            None => {
-                if let Err(error) = outcome {
-                    tracing::warn!(%error, "a command of the daemon's own failed");
-                }
-            }
-        }
-    }
 }
 
 /// The reconciler, waited for.
