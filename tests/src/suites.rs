@@ -469,7 +469,7 @@ pub const ALL: &[Suite] = &[
     Suite {
         name: "gapless",
         claims: "enforcement outlives the daemon: killed, stopped, refused a start, started over and over",
-        limit: 600,
+        limit: 1200,
         budget: 120,
         boot: Boot {
             modules: &["overlay"],
